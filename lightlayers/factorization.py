@@ -1,0 +1,136 @@
+"""Two small factors for one dense kernel: splitting, merging and starting them."""
+
+import functools
+
+import keras
+import numpy as np
+
+
+def _flatten(kernel, form, groups):
+    """Returns the kernel as `(groups, m, n)` matrices whose rank the form limits."""
+    if form == "dense":
+        return kernel[None]
+    kh, kw, channels, filters = kernel.shape
+    kernel = kernel.reshape(kh, kw, channels, groups, filters // groups)
+    if form == "channel":
+        return kernel.transpose(3, 0, 1, 2, 4).reshape(groups, kh * kw * channels, -1)
+    return kernel.transpose(3, 1, 2, 0, 4).reshape(groups, kw * channels, -1)
+
+
+def split(kernel, rank, form, groups=1):
+    """Returns the two factors nearest to a dense kernel, by truncated SVD.
+
+    `kernel ≈ P_k S_k Q_kᵀ`, and each factor takes the square root of `S_k`.
+
+    Args:
+        kernel: NumPy array, `(inputs, units)` for form `"dense"`, else
+            `(kernel_height, kernel_width, channels // groups, filters)`.
+        rank: Integer, the number of singular directions kept in each group.
+        form: `"dense"`, `"channel"` or `"spatial"`.
+        groups: Integer, the groups of the convolution. Defaults to `1`.
+
+    Returns:
+        Two NumPy arrays shaped as the factors of `LightDense` or `LightConv2D`.
+
+    Raises:
+        ValueError: If `rank` is larger than the rank of the kernel can be.
+
+    Example:
+
+    >>> kernel = np.random.rand(3, 3, 4, 8)
+    >>> [factor.shape for factor in split(kernel, rank=2, form="spatial")]
+    [(1, 3, 4, 2), (3, 1, 2, 8)]
+
+    Source: Eckart and Young; Khodak et al., arXiv 2105.01029 (spectral start).
+    """
+    matrices = _flatten(np.asarray(kernel), form, groups)
+    full = min(matrices.shape[1:])
+    if rank > full:
+        raise ValueError(
+            f"A kernel of shape {tuple(kernel.shape)} has at most rank {full} in form "
+            f"{form!r}. Received: rank={rank}. Lower `rank`, or use "
+            "factor_initializer='independent', which has no such limit."
+        )
+    left, values, right = np.linalg.svd(matrices, full_matrices=False)
+    root = np.sqrt(values[:, :rank])
+    factor_1 = np.moveaxis(left[..., :rank] * root[:, None], 0, 1)
+    factor_2 = np.moveaxis(right[:, :rank] * root[..., None], 0, 1)
+    if form == "dense":
+        return factor_1[:, 0], factor_2[:, 0]
+    kh, kw, channels, filters = kernel.shape
+    first = (kh, kw) if form == "channel" else (1, kw)
+    factor_1 = factor_1.reshape(*first, channels, groups * rank)
+    if form == "channel":
+        return factor_1, factor_2.reshape(1, 1, rank, filters)
+    factor_2 = factor_2.reshape(rank, groups, kh, filters // groups)
+    return factor_1, factor_2.transpose(2, 0, 1, 3).reshape(kh, 1, rank, filters)
+
+
+def merge(factor_1, factor_2, form, groups=1):
+    """Returns the dense kernel that two factors of a linear form stand for.
+
+    Args:
+        factor_1: Tensor or array, the first factor.
+        factor_2: Tensor or array, the second factor.
+        form: `"dense"`, `"channel"` or `"spatial"`.
+        groups: Integer, the groups of the convolution. Defaults to `1`.
+
+    Returns:
+        A tensor `(inputs, units)`, or
+        `(kernel_height, kernel_width, channels // groups, filters)`.
+
+    Example:
+
+    >>> kernel = np.random.rand(3, 3, 4, 8)
+    >>> factors = split(kernel, rank=8, form="channel")
+    >>> np.allclose(merge(*factors, form="channel"), kernel)
+    True
+    """
+    ops = keras.ops
+    if form == "dense":
+        return ops.matmul(factor_1, factor_2)
+    height, width = factor_2.shape[0], factor_1.shape[1]
+    height = max(height, factor_1.shape[0])
+    channels, filters = factor_1.shape[2], factor_2.shape[3]
+    left = ops.reshape(factor_1, (*factor_1.shape[:3], groups, -1))
+    right = ops.reshape(factor_2, (*factor_2.shape[:3], groups, -1))
+    # Channel: factor_2 is 1 × 1. Spatial: factor_1 has height 1, factor_2 width 1.
+    kernel = ops.einsum("awcgr,hbrgf->ahwbcgf", left, right)
+    return ops.reshape(kernel, (height, width, channels, filters))
+
+
+def start(shapes, dense_shape, initializer, start_from, form, groups=1):
+    """Returns initialisers for two factors so that `initializer` describes their product.
+
+    Args:
+        shapes: Pair of tuples, the shapes of the factors.
+        dense_shape: Tuple, the shape of the kernel they replace.
+        initializer: Keras initialiser of that kernel.
+        start_from: `"spectral"`, the nearest factors of one draw, or `"variance"`,
+            independent normal factors whose product has the draw's mean square.
+        form: `"dense"`, `"channel"` or `"spatial"`.
+        groups: Integer, the groups of the convolution. Defaults to `1`.
+
+    Returns:
+        Two callables `(shape, dtype) -> tensor`.
+    """
+    rank = shapes[1][-2]
+
+    @functools.cache
+    def factors():
+        draw = keras.ops.convert_to_numpy(initializer(dense_shape, dtype="float32"))
+        if start_from == "spectral":
+            return split(draw, rank, form, groups)
+        # With factor variances a and b each product entry has variance rank·a·b.
+        deviation = (np.mean(np.square(draw)) / rank) ** 0.25
+        seed = getattr(initializer, "seed", None)
+        seeds = (seed + 1, seed + 2) if isinstance(seed, int) else (None, None)
+        return [
+            keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
+            for shape, own in zip(shapes, seeds, strict=True)
+        ]
+
+    return [
+        lambda shape, dtype=None, i=i: keras.ops.convert_to_tensor(factors()[i], dtype)
+        for i in range(2)
+    ]

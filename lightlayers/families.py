@@ -1,0 +1,146 @@
+"""Layer families: a method's name, and how it makes a convolution and a dense layer."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One method of building the paper's networks.
+
+    Args:
+        name: String, the method's name in records and on the command line.
+        label: String, its name in tables, with `{rank}` where it has one.
+        conv: Function `(filters, kernel_size, rank, recipe, **kwargs)`, returns a layer.
+        dense: Function `(units, recipe, **kwargs)`, returns a layer.
+        ranked: Boolean, whether the method has a rank.
+    """
+
+    name: str
+    label: str
+    conv: object
+    dense: object
+    ranked: bool = False
+
+
+def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
+    import keras
+
+    return keras.layers.Conv2D(filters, kernel_size, **kwargs)
+
+
+def _separableconv2d(filters, kernel_size, rank, recipe, **kwargs):
+    import keras
+
+    return keras.layers.SeparableConv2D(filters, kernel_size, **kwargs)
+
+
+def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
+    import keras
+
+    from lightlayers import layers
+
+    return layers.LightConv2D(
+        filters,
+        kernel_size,
+        rank=rank,
+        bias_initializer=recipe.bias_initializer,
+        kernel_regularizer=keras.regularizers.L2(recipe.kernel_l2),
+        **kwargs,
+    )
+
+
+def _dense(units, recipe, **kwargs):
+    import keras
+
+    return keras.layers.Dense(units, **kwargs)
+
+
+def _lightdense(units, recipe, **kwargs):
+    from lightlayers import layers
+
+    return layers.LightDense(units, rank=recipe.dense_rank, scale=recipe.dense_scale, **kwargs)
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("conv2d", "Conv2D", _conv2d, _dense),
+        Family("separableconv2d", "SeparableConv2D", _separableconv2d, _dense),
+        Family("lightlayers", "LightLayers (K = {rank})", _lightconv2d, _lightdense, ranked=True),
+    )
+}
+
+
+def get(method, rank=None):
+    """Returns the family of a method, having checked that the rank fits it.
+
+    Raises:
+        ValueError: If there is no such method, or its rank is missing or too much.
+    """
+    if method not in FAMILIES:
+        raise ValueError(
+            f"Unknown method. Expected one of {sorted(FAMILIES)}. Received: {method!r}"
+        )
+    family = FAMILIES[method]
+    if family.ranked and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        raise ValueError(f"Method {method!r} needs a positive integer rank. Received: rank={rank}")
+    if not family.ranked and rank is not None:
+        raise ValueError(f"Method {method!r} has no rank. Received: rank={rank}")
+    return family
+
+
+def label(method, rank=None):
+    """Returns the name of a row in tables and figures, as the paper prints it."""
+    return get(method, rank).label.format(rank=rank)
+
+
+def multiply_adds(layer):
+    """Returns the multiply-adds of one built layer for one image.
+
+    A multiply-add is one MAC: each weight of a kernel counts once for each position at
+    which that kernel is applied, zero padding included. Biases, activations, pooling
+    and normalisation count nothing.
+
+    Args:
+        layer: A built Keras layer with a fixed input size.
+
+    Returns:
+        Integer.
+    """
+    import keras
+
+    from lightlayers import layers
+
+    def positions(shape, channel_axis=-1):
+        sizes = list(shape[1:])
+        del sizes[channel_axis if channel_axis == -1 else channel_axis - 1]
+        return math.prod(sizes)
+
+    def size(weight):
+        return math.prod(weight.shape)
+
+    if not isinstance(
+        layer,
+        keras.layers.Conv2D
+        | keras.layers.SeparableConv2D
+        | keras.layers.DepthwiseConv2D
+        | keras.layers.Dense,
+    ):
+        return 0
+    out = layer.output.shape
+    if isinstance(layer, layers.LightDense):
+        return positions(out) * (size(layer.factor_1) + size(layer.factor_2))
+    if isinstance(layer, keras.layers.Dense):
+        return positions(out) * size(layer.kernel)
+    axis = -1 if layer.data_format == "channels_last" else 1
+    at_output = positions(out, axis)
+    if isinstance(layer, layers.LightConv2D):
+        hidden = keras.ops.conv(
+            layer.input, layer.factor_1, data_format=layer.data_format, **layer.stages[0]
+        )
+        at_hidden = positions(hidden.shape, axis)
+        return at_hidden * size(layer.factor_1) + at_output * size(layer.factor_2)
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return at_output * (size(layer.depthwise_kernel) + size(layer.pointwise_kernel))
+    return at_output * size(layer.kernel)
