@@ -10,6 +10,7 @@ __all__ = ["LightConv2D", "LightDense"]
 def __getattr__(name):
     # Importing Keras takes seconds and half a gigabyte: only a layer needs it.
     if name in __all__:
+        importlib.import_module("lightlayers.backend").load()
         return getattr(importlib.import_module("lightlayers.layers"), name)
     raise AttributeError(f"module 'lightlayers' has no attribute {name!r}")
 

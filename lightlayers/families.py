@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from lightlayers import backend
+
 
 @dataclasses.dataclass(frozen=True)
 class Family:
@@ -24,20 +26,15 @@ class Family:
 
 
 def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
-    import keras
-
-    return keras.layers.Conv2D(filters, kernel_size, **kwargs)
+    return backend.load().layers.Conv2D(filters, kernel_size, **kwargs)
 
 
 def _separableconv2d(filters, kernel_size, rank, recipe, **kwargs):
-    import keras
-
-    return keras.layers.SeparableConv2D(filters, kernel_size, **kwargs)
+    return backend.load().layers.SeparableConv2D(filters, kernel_size, **kwargs)
 
 
 def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
-    import keras
-
+    keras = backend.load()
     from lightlayers import layers
 
     return layers.LightConv2D(
@@ -51,12 +48,11 @@ def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
 
 
 def _dense(units, recipe, **kwargs):
-    import keras
-
-    return keras.layers.Dense(units, **kwargs)
+    return backend.load().layers.Dense(units, **kwargs)
 
 
 def _lightdense(units, recipe, **kwargs):
+    backend.load()
     from lightlayers import layers
 
     return layers.LightDense(units, rank=recipe.dense_rank, scale=recipe.dense_scale, **kwargs)
@@ -108,8 +104,7 @@ def multiply_adds(layer):
     Returns:
         Integer.
     """
-    import keras
-
+    keras = backend.load()
     from lightlayers import layers
 
     def positions(shape, channel_axis=-1):

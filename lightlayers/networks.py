@@ -1,6 +1,6 @@
 """The paper's two networks, built from any layer family, and what their layers cost."""
 
-from lightlayers import families, recipes
+from lightlayers import backend, families, recipes
 
 # Input shape, classes, filters of the three blocks. The captions of tables 3 and 4 say
 # [8, 16, 32, 64]; only these filters give the published parameter counts.
@@ -63,25 +63,26 @@ def build(dataset, method, rank=None, recipe="paper"):
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
     input_shape, classes = specification(dataset)
 
-    import keras
-    from keras import layers
+    keras = backend.load()
+    layers = keras.layers
 
-    def conv(x, filters, kernel_size=3):
-        x = family.conv(filters, kernel_size, rank, recipe, padding="same")(x)
-        return layers.BatchNormalization()(x)
+    def conv(x, filters, name, kernel_size=3):
+        x = family.conv(filters, kernel_size, rank, recipe, padding="same", name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_norm")(x)
 
     inputs = x = keras.Input(input_shape, name="image")
     residual = input_shape[-1] == 3
-    for filters in _RESIDUAL if residual else _PLAIN:
+    for i, filters in enumerate(_RESIDUAL if residual else _PLAIN, 1):
         block = x
-        x = layers.ReLU()(conv(x, filters))
-        x = conv(x, filters)
+        x = layers.ReLU()(conv(x, filters, f"block{i}_conv1"))
+        x = conv(x, filters, f"block{i}_conv2")
         if residual:
-            x = layers.Add()([x, conv(block, filters, kernel_size=1)])
+            shortcut = conv(block, filters, f"block{i}_shortcut", kernel_size=1)
+            x = layers.Add()([x, shortcut])
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D()(x)
     x = layers.GlobalAveragePooling2D()(x)
-    outputs = family.dense(classes, recipe, activation="softmax")(x)
+    outputs = family.dense(classes, recipe, activation="softmax", name="classes")(x)
     title = "_".join(map(str, filter(None, (method, rank))))
     return keras.Model(inputs, outputs, name=title)
 

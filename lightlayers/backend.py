@@ -1,0 +1,58 @@
+"""Keras' backend: imported without its start-up noise, and what it runs on."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def _native_stderr_held():
+    # TensorFlow's C++ writes to file descriptor 2, past sys.stderr and, in 2.21, past
+    # TF_CPP_MIN_LOG_LEVEL: notebooks would store it as output that changes with each run.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def load():
+    """Imports Keras and its backend quietly, and returns the `keras` module."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _native_stderr_held():
+            import keras
+
+            keras.ops.zeros(1)  # some of it comes at the first operation
+    import keras
+
+    return keras
+
+
+def name():
+    """Returns the name of Keras' backend, `"tensorflow"` or `"jax"`."""
+    return load().backend.backend()
+
+
+def devices():
+    """Returns the accelerators that the backend sees, by their models' names."""
+    load()
+    if name() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    import tensorflow as tf
+
+    return [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices("GPU")
+    ]
