@@ -1,6 +1,7 @@
 """Two small factors for one dense kernel: splitting, merging and starting them."""
 
 import functools
+import random
 
 import keras
 import numpy as np
@@ -99,6 +100,14 @@ def merge(factor_1, factor_2, form, groups=1):
     return ops.reshape(kernel, (height, width, channels, filters))
 
 
+def other_seeds(seed, count):
+    """Returns seeds that follow from a Keras seed; not `seed + 1`: the next layer has that."""
+    if not isinstance(seed, int):
+        return [seed] * count  # None draws anew, and a SeedGenerator moves on with each draw
+    stream = random.Random(seed)
+    return [stream.randint(1, 10**9) for _ in range(count)]
+
+
 def start(shapes, dense_shape, initializer, start_from, form, groups=1):
     """Returns initialisers for two factors so that `initializer` describes their product.
 
@@ -123,8 +132,7 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
             return split(draw, rank, form, groups)
         # With factor variances a and b each product entry has variance rank·a·b.
         deviation = (np.mean(np.square(draw)) / rank) ** 0.25
-        seed = getattr(initializer, "seed", None)
-        seeds = (seed + 1, seed + 2) if isinstance(seed, int) else (None, None)
+        seeds = other_seeds(getattr(initializer, "seed", None), 2)
         return [
             keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
             for shape, own in zip(shapes, seeds, strict=True)

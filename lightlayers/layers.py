@@ -33,9 +33,11 @@ def _another(initializer):
     """Returns the initialiser with a stream of its own; Keras' draw the same numbers again."""
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
+    if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
+        return initializer  # it moves on with each draw, a copy would start over
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
-        config["seed"] += 1
+        [config["seed"]] = factorization.other_seeds(config["seed"], 1)
     return type(initializer).from_config(config)
 
 

@@ -65,10 +65,11 @@ def build(dataset, method, rank=None, recipe="paper"):
 
     keras = backend.load()
     layers = keras.layers
+    from lightlayers.normalization import BatchNormalization
 
     def conv(x, filters, name, kernel_size=3):
         x = family.conv(filters, kernel_size, rank, recipe, padding="same", name=name)(x)
-        return layers.BatchNormalization(name=f"{name}_norm")(x)
+        return BatchNormalization(name=f"{name}_norm")(x)
 
     inputs = x = keras.Input(input_shape, name="image")
     residual = input_shape[-1] == 3

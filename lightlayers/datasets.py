@@ -1,0 +1,185 @@
+"""The five data sets: where they are found, and how it is known that they are the right ones."""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+
+VARIABLE = "LIGHTLAYERS_DATA"
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+# Digests over sorted digests of label and pixels: the same for any order of the images.
+FINGERPRINTS = {
+    "digits": "c340e972ed26c6f8",
+    "mnist": "371dcf9d9371581f",
+    "fashion_mnist": "6d175d83ae0f53ca",
+    "cifar10": "6213ad2ff44c7af5",
+    "cifar100": "33847932370c7e81",
+}
+NAMES = tuple(FINGERPRINTS)
+CLASSES = {
+    "digits": tuple("0123456789"),
+    "mnist": tuple("0123456789"),
+    "fashion_mnist": (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    "cifar10": (
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+}
+
+
+class DataError(Exception):
+    """A data set that is absent, unreadable or not the one it should be."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """One data set: `uint8` images `(n, height, width, channels)`, integer labels `(n,)`."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def limited(self, train_size=None, test_size=None):
+        """Returns the first images of each split, all where the size is `None`."""
+        return Data(
+            self.x_train[:train_size],
+            self.y_train[:train_size],
+            self.x_test[:test_size],
+            self.y_test[:test_size],
+        )
+
+
+def fingerprint(data):
+    """Returns a digest of both splits that does not depend on the order within a split.
+
+    Args:
+        data: A `Data`.
+
+    Returns:
+        String, 16 hexadecimal digits.
+    """
+    whole = hashlib.sha256()
+    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        images = (
+            hashlib.sha256(int(label).to_bytes(2, "little") + pixels.tobytes()).digest()
+            for pixels, label in zip(x, y, strict=True)
+        )
+        whole.update(hashlib.sha256(b"".join(sorted(images))).digest())
+    return whole.hexdigest()[:16]
+
+
+def _digits():
+    # The last 360 of the 1,797 images are the test set; 0..16 becomes 0..255.
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    x, y = np.round(bunch.images * (255 / 16)).astype("uint8"), bunch.target
+    return {"x_train": x[:-360], "y_train": y[:-360], "x_test": x[-360:], "y_test": y[-360:]}
+
+
+def _from_folder(path):
+    try:
+        # Never unpickle what lies in a data folder.
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in KEYS}
+    except KeyError:
+        raise DataError(f"{path} lacks one of the arrays {', '.join(KEYS)}.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} can't be read as an .npz file ({error}).") from None
+
+
+def _from_keras(name):
+    from lightlayers import backend
+
+    try:
+        (x_train, y_train), (x_test, y_test) = getattr(backend.load().datasets, name).load_data()
+    except Exception as error:
+        raise DataError(
+            f"{name} is not on this machine and can't be downloaded ({error}). On a machine "
+            f"with a network run: lightlayers data export DIR --names {name}. Copy DIR here "
+            f"and set {VARIABLE}=DIR. (Received: {VARIABLE}={os.environ.get(VARIABLE)!r})"
+        ) from None
+    return dict(zip(KEYS, (x_train, y_train, x_test, y_test), strict=True))
+
+
+def _standardize(name, arrays):
+    for key, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.integer) or array.ndim < 1:
+            raise DataError(
+                f"{name}: expected integers in {key}. Received: {array.dtype}, shape {array.shape}"
+            )
+    images = {
+        key: array[..., None] if array.ndim == 3 else array
+        for key, array in arrays.items()
+        if key.startswith("x")
+    }
+    labels = {key: arrays[key].reshape(-1).astype("int32") for key in ("y_train", "y_test")}
+    return Data(**images, **labels)
+
+
+@functools.lru_cache(maxsize=2)
+def load(name):
+    """Returns a data set, having checked that it is the right one.
+
+    `"digits"` comes with scikit-learn. The others are looked for as `NAME.npz` in the
+    folder that the environment variable LIGHTLAYERS_DATA names, and else come from
+    `keras.datasets`.
+
+    Args:
+        name: String, one of `datasets.NAMES`.
+
+    Returns:
+        A `Data`.
+
+    Raises:
+        ValueError: If there is no data set of that name.
+        DataError: If it is absent, unreadable or has other images than it should.
+
+    Example:
+
+    >>> load("digits").x_train.shape
+    (1437, 8, 8, 1)
+    """
+    if name not in NAMES:
+        raise ValueError(f"Unknown data set. Expected one of {list(NAMES)}. Received: {name!r}")
+    folder = os.environ.get(VARIABLE)
+    path = pathlib.Path(folder, f"{name}.npz") if folder else None
+    if name == "digits":
+        source, arrays = "scikit-learn's digits", _digits()
+    elif path is not None and path.exists():
+        source, arrays = str(path), _from_folder(path)
+    else:
+        source, arrays = f"keras.datasets.{name}", _from_keras(name)
+    data = _standardize(source, arrays)
+    found = fingerprint(data)
+    if found != FINGERPRINTS[name]:
+        raise DataError(
+            f"{source} is not the {name} that the results belong to: expected fingerprint "
+            f"{FINGERPRINTS[name]}. Received: {found}. Replace it by the original."
+        )
+    return data

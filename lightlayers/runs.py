@@ -1,0 +1,223 @@
+"""The store of runs: what identifies one, and one JSON record for each, written atomically."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+
+from lightlayers import datasets, families, networks, published, recipes
+
+SCHEMA = 1
+SEEDS = (42, 1, 2, 3, 4)  # 42 is the authors'
+SIZES = {
+    "digits": (1437, 360),
+    "mnist": (60000, 10000),
+    "fashion_mnist": (60000, 10000),
+    "cifar10": (50000, 10000),
+    "cifar100": (50000, 10000),
+}
+
+
+class RecordError(Exception):
+    """A record that is damaged, edited, or of another version of its format."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training: what is trained, on what, how and from which seed.
+
+    Args:
+        dataset: String, one of `datasets.NAMES`.
+        method: String, one of `families.FAMILIES`.
+        rank: Positive integer for the methods that have one, else `None`.
+        recipe: String, one of `recipes.RECIPES`. Defaults to `"paper"`.
+        seed: Integer. Defaults to 42, the authors'.
+        epochs: Positive integer, or `None` for the recipe's.
+        train_size: Positive integer, images, or `None` for all.
+        test_size: Positive integer, images, or `None` for all.
+
+    Raises:
+        ValueError: If one of them is none of the above.
+    """
+
+    dataset: str
+    method: str
+    rank: int | None = None
+    recipe: str = "paper"
+    seed: int = 42
+    epochs: int | None = None
+    train_size: int | None = None
+    test_size: int | None = None
+
+    def __post_init__(self):
+        networks.specification(self.dataset)
+        families.get(self.method, self.rank)
+        schedule = recipes.get(self.recipe).schedule(self.dataset)
+        _integer("seed", self.seed, least=0)
+        defaults = (schedule.epochs, *SIZES[self.dataset])
+        names = ("epochs", "train_size", "test_size")
+        for name, default in zip(names, defaults, strict=True):
+            value = getattr(self, name)
+            value = default if value is None else _integer(name, value, least=1)
+            object.__setattr__(self, name, value if name == "epochs" else min(value, default))
+
+    @property
+    def id(self):
+        """The run's identity: its configuration, recipe version and data."""
+        parts = [
+            dataclasses.asdict(self),
+            recipes.get(self.recipe).version,
+            datasets.FINGERPRINTS[self.dataset],
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def row(self):
+        """The run's row in its table, such as `"lightlayers-3"`."""
+        return self.method if self.rank is None else f"{self.method}-{self.rank}"
+
+
+def _integer(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"`{name}` must be an integer, at least {least}. Received: {name}={value!r}"
+        )
+    return value
+
+
+def table_rows(dataset):
+    """Returns the rows of a data set's table; digits takes those of MNIST."""
+    networks.specification(dataset)
+    table = published.rows("mnist" if dataset == "digits" else dataset)
+    return [Run(dataset, row.method, row.rank).row for row in table]
+
+
+def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=None):
+    """Returns the runs of a table, row by row.
+
+    Args:
+        dataset: String, one of `datasets.NAMES`.
+        rows: List of names such as `"conv2d"` and `"lightlayers-3"`, or `None` for
+            the table's.
+        seeds: List of integers.
+        recipe: String, one of `recipes.RECIPES`.
+        epochs: Positive integer, or `None` for the recipe's.
+        limit: Positive integer, the most images of each split, or `None` for all.
+
+    Returns:
+        List of `Run`.
+
+    Raises:
+        ValueError: If one of them is none of the above.
+
+    Example:
+
+    >>> [run.row for run in plan("digits", rows=["conv2d", "lightlayers-1"], seeds=[42])]
+    ['conv2d', 'lightlayers-1']
+    """
+    table = table_rows(dataset)
+    found = []
+    for row in table if rows is None else rows:
+        method, _, rank = str(row).partition("-")
+        if rank and not rank.isdigit():
+            raise ValueError(f"Unknown row. Expected one like {table}. Received: {row!r}")
+        for seed in seeds:
+            run = Run(
+                dataset, method, int(rank) if rank else None, recipe, seed, epochs, limit, limit
+            )
+            found.append(run)
+    return list(dict.fromkeys(found))
+
+
+def path(outputs, run):
+    """Returns where the record of a run is kept."""
+    name = f"{run.row}-seed{run.seed}-{run.id}.json"
+    return pathlib.Path(outputs, "runs", run.dataset, name)
+
+
+def _digest(record):
+    body = {key: value for key, value in record.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(outputs, record):
+    """Writes a record, whole or not at all, and returns its path."""
+    target = path(outputs, Run(**record["run"]))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    record = record | {"schema": SCHEMA}
+    record["digest"] = _digest(record)
+    # One line per entry reads well in a diff, and keeps long lists on one line.
+    body = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write("{\n" + body + "\n}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return target
+
+
+def read(file):
+    """Returns the record in a file.
+
+    Raises:
+        RecordError: If it is truncated, edited, not a record, or of another version.
+    """
+    try:
+        record = json.loads(pathlib.Path(file).read_text())
+        if record["schema"] != SCHEMA:
+            raise RecordError(
+                f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
+            )
+        if record["digest"] != _digest(record):
+            raise RecordError(f"{file}: its content is not what was written")
+        Run(**record["run"])
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file}: not a whole record ({type(error).__name__})") from None
+    return record
+
+
+def stored(outputs, runs):
+    """Returns the records of those runs that have a good one, and what is wrong with others.
+
+    Args:
+        outputs: Path of the outputs folder.
+        runs: List of `Run`.
+
+    Returns:
+        Dictionary from `Run` to its record, and a list of messages, one for each
+        damaged record.
+    """
+    found, damaged = {}, []
+    for run in runs:
+        file = path(outputs, run)
+        try:
+            record = read(file)
+        except FileNotFoundError:
+            continue
+        except (RecordError, OSError) as error:
+            damaged.append(str(error))
+            continue
+        if Run(**record["run"]) == run:
+            found[run] = record
+        else:
+            damaged.append(f"{file}: it is the record of another run")
+    return found, damaged
+
+
+def default_outputs():
+    """Returns the outputs folder of the repository around the working folder, else `outputs`."""
+    here = pathlib.Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").exists():
+            return folder / "outputs"
+    return here / "outputs"
