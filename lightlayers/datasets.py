@@ -104,8 +104,8 @@ def _digits():
 
 def _from_folder(path):
     try:
-        # Never unpickle what lies in a data folder.
-        with np.load(path, allow_pickle=False) as archive:
+        # Never unpickle what lies in a data folder. NumPy leaves a broken file open: open it here.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in KEYS}
     except KeyError:
         raise DataError(f"{path} lacks one of the arrays {', '.join(KEYS)}.") from None

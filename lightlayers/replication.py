@@ -71,6 +71,25 @@ def summary(runs):
     return table.round(4).reset_index().rename(columns=names)
 
 
+def networks(runs):
+    """Returns what the networks cost, one row per method, in the order of `runs`.
+
+    Args:
+        runs: DataFrame, as `frame` returns it.
+
+    Returns:
+        A `pandas.DataFrame`: `method`, `parameters`, `of ...` (their share of the
+        first row's), `multiply-adds` and `weight file` (kB).
+    """
+    table = runs.drop_duplicates("label")[
+        ["label", "parameters", "multiply_adds", "weight_file_bytes"]
+    ].reset_index(drop=True)
+    share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)
+    table.insert(2, f"of {table['label'].iloc[0]}", share)
+    table["weight file (kB)"] = (table.pop("weight_file_bytes") / 1000).round(1)
+    return table.rename(columns={"label": "method", "multiply_adds": "multiply-adds"})
+
+
 def conclusions(runs):
     """Returns sentences on how each method stands against Conv2D, seed by seed.
 

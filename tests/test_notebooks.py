@@ -1,0 +1,88 @@
+"""The committed notebooks: executed in order, clean, and really compared by nbval."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+EXECUTED = sorted(ROOT.glob("outputs/notebooks/*.ipynb"))
+SETUP = "# Set-up, the same in every notebook."
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def text_of(output):
+    return "".join([output.get("text", ""), *map(str, output.get("data", {}).values())])
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS + EXECUTED, ids=lambda file: f"{file.parts[-3:]}")
+def test_rules(file):
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    assert cells[0].source.startswith(SETUP)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    # nbval compares nothing in a cell without an execution count.
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert not set(cell.metadata.get("tags", [])) & {"nbval-skip", "raises-exception"}
+        for output in cell.outputs:
+            assert output.output_type != "error" and output.get("name") != "stderr", cell.source
+            assert not set(output.get("data", {})) & {"image/svg+xml", "application/pdf"}
+            assert not re.search(r"/(home|root|Users|tmp|work)/", text_of(output))
+    for part in (notebook, *notebook.cells):
+        assert not {"papermill", "widgets", "execution"} & set(part.metadata)
+    assert file.stat().st_size < 400_000
+
+
+def test_every_set_up_cell_is_the_same():
+    found = {code_cells(nbformat.read(file, as_version=4))[0].source for file in NOTEBOOKS}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_parameters_are_flat_literals(file):
+    for cell in code_cells(nbformat.read(file, as_version=4)):
+        if "parameters" in cell.metadata.get("tags", []):
+            for line in cell.source.splitlines():
+                assert re.match(r"\w+ = [^#]+  # .+", line), line
+                eval(re.match(r"\w+ = ([^#]+)", line)[1], {"__builtins__": {}})
+
+
+def nbval(notebook, folder):
+    file = folder / "digits.ipynb"
+    nbformat.write(notebook, file)
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-W", "default"]
+    command += ["-p", "no:cacheprovider", "--nbval-cell-timeout", "120", "--rootdir", folder, file]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_changed_number_fails(tmp_path):
+    """nbval on the digits table, as stored and with one digit changed."""
+    notebook = nbformat.read(ROOT / "notebooks" / "digits.ipynb", as_version=4)
+    for cell in code_cells(notebook):
+        if "parameters" in cell.metadata.get("tags", []):
+            changed = re.sub(r"outputs = None", f"outputs = {str(ROOT / 'outputs')!r}", cell.source)
+            assert changed != cell.source
+            cell.source = changed
+    result = nbval(notebook, tmp_path)
+    assert result.returncode == 0, result.stdout
+    table = next(
+        output
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "accuracy" in output.get("data", {}).get("text/html", "")
+    )
+    for kind, text in table.data.items():
+        table.data[kind] = text.replace("0.9444", "0.9445")
+    result = nbval(notebook, tmp_path)
+    assert result.returncode == 1 and "0.9445" in result.stdout
