@@ -197,7 +197,11 @@ def train(planned, outputs, workers=None, fresh=False, report=print):
         done = 0
         try:
             for future in concurrent.futures.as_completed(waiting):
-                job = future.result()
+                job = waiting[future]
+                try:
+                    future.result()
+                except (OSError, ValueError) as error:
+                    job.error = str(error)
                 done += len(job.runs)
                 elapsed = time.monotonic() - started
                 left = elapsed / done * (total - done)

@@ -1,0 +1,195 @@
+"""The command line, as a user meets it: results, refusals in one line, exit statuses."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+
+from lightlayers import cli, execution, runs
+
+ROOT = pathlib.Path(__file__).parents[1]
+SHORT = ["--seeds", "1", "--epochs", "1", "--limit", "64"]
+
+
+def lightlayers(*arguments, **kwargs):
+    command = [sys.executable, "-m", "lightlayers.cli", *map(str, arguments)]
+    kwargs = {"cwd": ROOT, "capture_output": True, "text": True} | kwargs
+    return subprocess.run(command, **kwargs)
+
+
+def refused(capsys, *arguments):
+    """The one line that a wrong use gives; the parser leaves by SystemExit, we by a status."""
+    try:
+        status = cli.main([str(part) for part in arguments])
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("lightlayers")
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "received"),
+    [
+        (["imagenet"], "'imagenet'"),
+        (["digits", "--rows", "resnet"], "'resnet'"),
+        (["digits", "--rows", "lightlayers-0"], "rank=0"),
+        (["digits", "--rows", "lightlayers-x"], "'lightlayers-x'"),
+        (["digits", "--rows", "conv2d-3"], "rank=3"),
+        (["digits", "--epochs", "0"], "epochs=0"),
+        (["digits", "--limit", "-1"], "train_size=-1"),
+        (["digits", "--seeds", "-5"], "-5"),
+        (["digits", "--workers", "0"], "0"),
+        (["digits", "--seeds", "1,two"], "two"),
+        (["digits", "--recipe", "cake"], "cake"),
+        (["digits", "--rowz", "conv2d"], "--rowz"),
+        ([], "NAME"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(capsys, tmp_path, arguments, received):
+    outputs = tmp_path / "outputs"
+    line = refused(capsys, "reproduce", *arguments, "--outputs", outputs)
+    assert received in line
+    assert not outputs.exists()
+
+
+def test_outputs_that_can_not_be_written(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    line = refused(capsys, "reproduce", "digits", *SHORT, "--outputs", file / "outputs")
+    assert "--outputs" in line and str(file) in line
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_outputs_of_another_user(tmp_path):
+    # Root writes anywhere, so ask as nobody; the checkout itself may be closed to nobody.
+    outputs = tmp_path / "outputs"
+    outputs.mkdir(mode=0o755)
+    tmp_path.chmod(0o755)
+    probe = (
+        f"import os; os.setgid(65534); os.setuid(65534)\n"
+        f"from lightlayers import cli\n"
+        f"try: cli._writable({str(outputs)!r})\n"
+        f"except ValueError as error: print(error)"
+    )
+    code = f"from lightlayers import cli\n{probe}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "can't be written (Permission denied)" in done.stdout, done.stderr
+
+
+def test_dry_run_names_what_is_missing_and_writes_nothing(tmp_path):
+    done = lightlayers("reproduce", "digits", *SHORT, "--dry-run", "--outputs", tmp_path / "o")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 6
+    assert "missing: digits conv2d seed 1" in done.stdout
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("outputs")
+    rows = ["--rows", "separableconv2d,lightlayers-1"]
+    done = lightlayers("reproduce", "digits", *rows, *SHORT, "--outputs", outputs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return outputs, rows, done
+
+
+def test_reproduce_trains_and_writes_everything(reproduced):
+    outputs, _, done = reproduced
+    names = {str(file.relative_to(outputs)) for file in outputs.rglob("*.*") if file.is_file()}
+    kept = {name for name in names if not name.startswith("runs/")}
+    assert kept == {
+        "tables/digits.csv",
+        "tables/digits.md",
+        "figures/digits-accuracy.png",
+        "figures/digits-curves.png",
+        "notebooks/digits.ipynb",
+    }
+    assert len(names - kept) == 2
+    assert "2/2 runs done" in done.stdout
+    executed = nbformat.read(outputs / "notebooks" / "digits.ipynb", as_version=4)
+    assert "papermill" not in executed.metadata
+    record = runs.read(next(outputs.glob("runs/digits/lightlayers*.json")))
+    assert record["environment"]["threads"] == 1
+    assert record["run"]["train_size"] == 64
+
+
+def test_a_second_call_trains_nothing_and_fresh_trains_again(reproduced, capsys, monkeypatch):
+    outputs, rows, _ = reproduced
+    files = sorted(outputs.glob("runs/digits/*.json"))
+    before = [file.stat().st_mtime_ns for file in files]
+    monkeypatch.chdir(ROOT)
+    rendered = []
+    monkeypatch.setattr(execution, "render", lambda *arguments: rendered.append(arguments))
+    arguments = ["reproduce", "digits", *rows, *SHORT, "--outputs", str(outputs)]
+    assert cli.main([*arguments, "--compare", str(outputs)]) == 0
+    said = capsys.readouterr().out
+    assert "2 of 2 runs are stored, 0 to train" in said and "accuracy stored" in said
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert len(rendered) == 1
+    assert cli.main([*arguments, "--fresh"]) == 0
+    assert all(file.stat().st_mtime_ns > old for file, old in zip(files, before, strict=True))
+
+
+def test_plain_papermill(tmp_path):
+    """The notebook is an ordinary Papermill notebook, without the command around it."""
+    target = tmp_path / "out.ipynb"
+    parameters = {"rows": ["separableconv2d"], "seeds": [1], "limit": 64, "outputs": str(tmp_path)}
+    command = [sys.executable, "-m", "papermill", "notebooks/digits.ipynb", target]
+    command += ["-p", "epochs", "2", "-y", json.dumps(parameters), "--no-progress-bar"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("runs/digits/*.json")
+    assert len(runs.read(file)["history"]["loss"]) == 2
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ValueError, match="no such parameter.*Received: epoch$"):
+        execution.papermill(execution.notebook("digits"), tmp_path / "out.ipynb", {"epoch": 2})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failing_notebook_is_named_and_the_rest_goes_on(tmp_path, monkeypatch):
+    notebook = nbformat.read(ROOT / "notebooks" / "digits.ipynb", as_version=4)
+    cell = next(cell for cell in notebook.cells if "training.collect" in cell.source)
+    cell.source = "assert rows != ['conv2d'], 'planted'\n" + cell.source
+    nbformat.write(notebook, tmp_path / "digits.ipynb")
+    monkeypatch.setattr(execution, "notebook", lambda name: tmp_path / f"{name}.ipynb")
+    planned = runs.plan("digits", ["conv2d", "separableconv2d"], [1], epochs=1, limit=64)
+    said = []
+    failed = execution.train(planned, tmp_path / "outputs", report=said.append)
+    assert [job.name for job in failed] == ["digits-conv2d"]
+    assert "planted" in failed[0].error
+    assert any("FAILED digits-conv2d" in line for line in said)
+    assert (tmp_path / "outputs" / "failed" / "digits-conv2d.ipynb").exists()
+    assert list(runs.stored(tmp_path / "outputs", planned)[0]) == [planned[1]]
+
+
+def test_a_killed_coordinator_leaves_no_training_behind(tmp_path):
+    command = [sys.executable, "-m", "lightlayers.cli", "reproduce", "digits", "--rows", "conv2d"]
+    command += ["--seeds", "1", "--outputs", tmp_path]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log)
+
+        def children():
+            found = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True)
+            return [pid for pid in found.stdout.split() if int(pid) != process.pid]
+
+        deadline = time.monotonic() + 60
+        while not children() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert children()
+        time.sleep(3)
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 10
+    while children() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not children()

@@ -1,0 +1,99 @@
+"""From records to tables, conclusions and figures."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from lightlayers import figures, replication
+
+
+def record(method, rank, seed, accuracy, parameters=100):
+    return {
+        "run": {"dataset": "digits", "method": method, "rank": rank, "seed": seed},
+        "test": {"accuracy": accuracy, "loss": 1 - accuracy, "cross_entropy": 0.9 - accuracy},
+        "parameters": {"total": parameters, "trainable": parameters},
+        "multiply_adds": 1000,
+        "weight_file_bytes": 4321,
+        "history": {
+            "loss": [1.0, 0.5],
+            "val_accuracy": [accuracy / 2, accuracy],
+            "seconds": [9, 1],
+        },
+        "environment": {"backend": "tensorflow", "device": "CPU"},
+    }
+
+
+RECORDS = [
+    *(record("conv2d", None, seed, 0.9, 200) for seed in (1, 2, 3)),
+    *(record("lightlayers", 2, seed, 0.7 + seed / 100) for seed in (1, 2, 3)),
+]
+
+
+@pytest.fixture
+def runs():
+    return replication.frame(RECORDS)
+
+
+def test_summary_is_mean_and_spread_over_seeds(runs):
+    table = replication.summary(runs).set_index("method")
+    row = table.loc["LightLayers (K = 2)"]
+    assert (row["n"], row["accuracy"], row["sd"]) == (3, 0.72, 0.01)
+    assert (row["min"], row["max"], row["loss"]) == (0.71, 0.73, 0.28)
+    assert list(table.index) == ["Conv2D", "LightLayers (K = 2)"]
+    assert table.loc["Conv2D", "parameters"] == 200
+
+
+def test_networks_gives_the_share_of_the_first_row(runs):
+    table = replication.networks(runs)
+    assert list(table["of Conv2D"]) == ["100%", "50%"]
+    assert list(table["weight file (kB)"]) == [4.3, 4.3]
+
+
+def test_conclusions_pair_the_seeds(runs):
+    (line,) = replication.conclusions(runs)
+    # Differences -19, -18, -17 points: mean -18, t(0.975, 2) · 1 / sqrt(3) = 2.48.
+    assert "50% of Conv2D's parameters" in line
+    assert "-18.0 points" in line and "-20.5 to -15.5, 3 seeds" in line
+    assert "not among" in replication.conclusions(runs[runs["method"] != "conv2d"])[0]
+
+
+def test_save_writes_csv_and_markdown(runs, tmp_path):
+    table = replication.summary(runs)
+    replication.save(table, tmp_path, "digits")
+    assert pd.read_csv(tmp_path / "tables" / "digits.csv").equals(table)
+    assert "| LightLayers (K = 2) |" in (tmp_path / "tables" / "digits.md").read_text()
+
+
+def test_every_seed_is_a_point_in_the_figure(runs):
+    axis = figures.accuracy_against_parameters(runs).axes[0]
+    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+    for accuracy in runs["accuracy"]:
+        assert np.isclose(drawn, accuracy).any()
+    assert any("K = 2" in text.get_text() for text in axis.texts)
+    plt.close("all")
+
+
+def test_curves_show_mean_and_range():
+    axes = figures.learning_curves(RECORDS).axes
+    titles = [axis.get_title() for axis in axes]
+    assert titles == ["Conv2D", "LightLayers (K = 2)"]
+    np.testing.assert_allclose(axes[1].lines[0].get_ydata(), [0.36, 0.72])
+    band = axes[1].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((0.355, 0.73))
+    plt.close("all")
+
+
+def test_a_saved_figure_is_the_same_file_each_time(runs, tmp_path):
+    for folder in ("a", "b"):
+        figures.save(figures.accuracy_against_parameters(runs), tmp_path / folder, "x")
+    plt.close("all")
+    files = [(tmp_path / folder / "figures" / "x.png").read_bytes() for folder in ("a", "b")]
+    assert files[0] == files[1]
+
+
+def test_samples_shows_one_image_of_each_class():
+    images = np.zeros((4, 2, 2, 1), "uint8")
+    figure = figures.samples(images, np.array([0, 1, 1, 0]), ["zero", "one"], columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["zero", "one"]
+    plt.close("all")
