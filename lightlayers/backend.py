@@ -6,6 +6,10 @@ import sys
 import tempfile
 
 
+class DeviceError(Exception):
+    """A device that was asked for and is not there."""
+
+
 @contextlib.contextmanager
 def _native_stderr_held():
     # TensorFlow's C++ writes to file descriptor 2, past sys.stderr and, in 2.21, past
@@ -56,3 +60,16 @@ def devices():
         tf.config.experimental.get_device_details(device).get("device_name", device.name)
         for device in tf.config.list_physical_devices("GPU")
     ]
+
+
+def check_device():
+    """Refuses to train on a CPU what was meant for a GPU.
+
+    Raises:
+        DeviceError: If the kernel is the one for GPUs and there is none.
+    """
+    if os.environ.get("LIGHTLAYERS_DEVICE") == "gpu" and not devices():
+        raise DeviceError(
+            "This is the kernel for GPUs, and the backend sees none. Install the driver and "
+            "pip install 'lightlayers[gpu]', or take the kernel lightlayers-cpu."
+        )

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 
-from lightlayers import datasets, execution, recipes, replication, runs
+from lightlayers import datasets, display, execution, recipes, replication, runs
 
 
 def _list(text):
@@ -20,22 +20,41 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="lightlayers", description="Reproduce the LightLayers paper (arXiv 2101.02268)."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    reproduce = commands.add_parser(
-        "reproduce", help="train what is missing, then write tables, figures and notebooks"
-    )
-    reproduce.add_argument("names", nargs="+", metavar="NAME", help="a data set, or all")
-    reproduce.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
-    reproduce.add_argument("--seeds", type=_integers, default=list(runs.SEEDS))
-    reproduce.add_argument("--epochs", type=int, help="instead of the recipe's")
-    reproduce.add_argument("--limit", type=int, help="at most so many images of each split")
-    reproduce.add_argument("--recipe", default="paper", choices=sorted(recipes.RECIPES))
-    reproduce.add_argument("--workers", type=int, help="rows at once (default: one a core)")
-    reproduce.add_argument("--outputs", default=str(runs.default_outputs()))
-    reproduce.add_argument("--fresh", action="store_true", help="train again what is stored")
-    reproduce.add_argument("--compare", metavar="OUTPUTS", help="print its stored table beside")
-    reproduce.add_argument("--dry-run", action="store_true", help="only say what is missing")
-    reproduce.set_defaults(action=_reproduce)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, action, help):
+        added = commands.add_parser(name, help=help, description=help)
+        added.set_defaults(action=action)
+        return added
+
+    where = {"default": str(runs.default_outputs()), "metavar": "DIR"}
+    reproduce = command("reproduce", _reproduce, "Train what is missing, then write the results.")
+    add = reproduce.add_argument
+    add("names", nargs="+", metavar="NAME", help=f"{', '.join(datasets.NAMES)}, or all")
+    add("--rows", type=_list, help="rows of the table, such as conv2d,lightlayers-3")
+    add("--seeds", type=_integers, default=list(runs.SEEDS), help="such as 42,1,2")
+    add("--epochs", type=int, help="instead of the recipe's")
+    add("--limit", type=int, help="at most so many images of each split")
+    add("--recipe", default="paper", choices=sorted(recipes.RECIPES))
+    add("--workers", type=int, help="rows at once (default: one a core)")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains instead of this one")
+    add("--kernel", help="name of a kernelspec, see `lightlayers kernels`")
+    add("--timeout", type=int, default=execution.DAY, help="seconds for one cell (default: a day)")
+    add("--outputs", **where)
+    add("--fresh", action="store_true", help="train again what is stored")
+    add("--compare", metavar="DIR", help="print the table of these outputs beside the new one")
+    add("--dry-run", action="store_true", help="only say what is missing")
+    status = command("status", _status, "Say which runs are stored.")
+    status.add_argument("names", nargs="*", metavar="NAME")
+    status.add_argument("--recipe", default="paper", choices=sorted(recipes.RECIPES))
+    status.add_argument("--outputs", **where)
+    report = command("report", _report, "Write tables, figures and notebooks from stored runs.")
+    report.add_argument("--outputs", **where)
+    data = command("data", _data, "Check the data sets, or export them as NAME.npz.")
+    data.add_argument("what", choices=["check", "export"])
+    data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
+    data.add_argument("--names", type=_list, default=list(datasets.NAMES))
+    command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
 
@@ -54,6 +73,16 @@ def _writable(outputs):
         ) from None
 
 
+def _known_kernel(name):
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    if name and name not in (known := KernelSpecManager().find_kernel_specs()):
+        raise ValueError(
+            f"No such kernel. Expected one of {sorted(known)}; `lightlayers kernels` installs "
+            f"ours. Received: --kernel {name}"
+        )
+
+
 def _reproduce(options):
     names = list(datasets.NAMES) if options.names == ["all"] else options.names
     choice = {
@@ -63,35 +92,43 @@ def _reproduce(options):
         "epochs": options.epochs,
         "limit": options.limit,
     }
-    if options.workers is not None and options.workers < 1:
-        raise ValueError(f"--workers must be at least 1. Received: {options.workers}")
+    for name in ("workers", "timeout"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1. Received: {value}")
     plans = {name: runs.plan(name, **choice) for name in names}
     planned = [run for found in plans.values() for run in found]
     if options.dry_run:
-        stored, damaged = runs.stored(options.outputs, planned)
+        stored, _ = runs.stored(options.outputs, planned)
         for run in planned:
             if run not in stored or options.fresh:
                 print(f"missing: {run.dataset} {run.row} seed {run.seed} ({run.id})")
         return 0
+    _known_kernel(options.kernel)
     _writable(options.outputs)
-    notebooks = [execution.notebook(name) for name in names]
-    for notebook in notebooks:
-        execution.check_parameters(notebook, {**choice, "save": True})
-    failed = execution.train(planned, options.outputs, options.workers, options.fresh)
+    for name in names:
+        execution.check_parameters(execution.notebook(name), {**choice, "save": True})
+    failed = execution.train(
+        planned,
+        options.outputs,
+        display.Display(),
+        workers=options.workers,
+        fresh=options.fresh,
+        kernel=options.kernel,
+        timeout=options.timeout,
+        scheduler=options.scheduler,
+    )
+    parameters = {key: value for key, value in choice.items() if value is not None}
     for name in names:
         if any(job.runs[0].dataset == name for job in failed):
             continue
-        parameters = {key: value for key, value in choice.items() if value is not None}
-        parameters |= {"train": False, "save": True}
-        parameters["outputs"] = execution.as_parameter(options.outputs, name)
-        executed = execution.render(name, options.outputs, parameters)
+        executed = execution.render(name, options.outputs, parameters | {"train": False})
         if options.compare:
             _compare(plans[name], options.outputs, options.compare)
         print(f"\ntables    {pathlib.Path(options.outputs, 'tables')}")
         print(f"figures   {pathlib.Path(options.outputs, 'figures')}")
         print(f"notebook  {executed}")
     for job in failed:
-        print(f"failed: {job.name}, {len(job.missing)} of {len(job.runs)} runs: {job.error}")
+        print(f"failed: {job.name}: {job.error}")
     return 1 if failed else 0
 
 
@@ -112,20 +149,90 @@ def _compare(planned, outputs, stored):
     print(table.to_string(index=False))
 
 
+def _status(options):
+    everything = 0
+    for name in options.names or datasets.NAMES:
+        stored, damaged = runs.every(options.outputs, name, options.recipe)
+        print(f"{name}: {len(stored)} runs stored")
+        rows = runs.table_rows(name)
+        rows += sorted({run.row for run in stored} - set(rows))
+        for row in rows:
+            seeds = sorted(run.seed for run in stored if run.row == row and run.whole)
+            short = sum(run.row == row and not run.whole for run in stored)
+            missing = [seed for seed in runs.SEEDS if seed not in seeds]
+            text = f"  {row:16} {len(seeds):2} seeds"
+            text += f", missing {', '.join(map(str, missing))}" if missing else ""
+            print(text + (f" ({short} shortened runs besides)" if short else ""))
+        for message in damaged:
+            print(f"  damaged: {message}")
+        everything += len(stored)
+    print(f"{everything} runs in {options.outputs}")
+    return 0
+
+
+def _report(options):
+    _writable(options.outputs)
+    for name in (*datasets.NAMES, "report"):
+        if name in datasets.NAMES and not runs.every(options.outputs, name)[0]:
+            print(f"no runs   {name}: lightlayers reproduce {name}")
+            continue
+        print(f"notebook  {execution.render(name, options.outputs, {})}")
+    return 0
+
+
+def _data(options):
+    for name in options.names:
+        if name not in datasets.NAMES:
+            raise ValueError(f"Unknown data set. Expected {datasets.NAMES}. Received: {name!r}")
+    if options.what == "export" and not options.folder:
+        raise ValueError("Say where to: lightlayers data export DIR")
+    wrong = 0
+    for name in options.names:
+        try:
+            if options.what == "export":
+                print(f"wrote  {datasets.export(name, options.folder)}")
+            else:
+                datasets.load(name)
+                print(f"OK     {name} ({datasets.FINGERPRINTS[name]})")
+        except datasets.DataError as error:
+            print(f"WRONG  {error}")
+            wrong += 1
+    return 1 if wrong else 0
+
+
+def _kernels(options):
+    from ipykernel.kernelspec import install
+
+    common = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    for device, environment in {
+        "cpu": {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"},
+        "gpu": {
+            "LIGHTLAYERS_DEVICE": "gpu",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        },
+    }.items():
+        name = f"lightlayers-{device}"
+        title = f"LightLayers ({device.upper()})"
+        env = common | environment
+        print(install(prefix=sys.prefix, kernel_name=name, display_name=title, env=env))
+    return 0
+
+
 def main(arguments=None):
     """Runs the command line and returns its exit status: 0, 1 (some failed) or 2 (wrong use)."""
     options = _parser().parse_args(arguments)
     try:
         return options.action(options)
-    except (ValueError, FileNotFoundError, datasets.DataError, RuntimeError) as error:
-        print(f"lightlayers: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RuntimeError) else 2
+    except RuntimeError as error:
+        status, message = 1, error
+    except (ValueError, OSError, datasets.DataError) as error:
+        status, message = 2, error
     except KeyboardInterrupt:
-        print(
-            "\nlightlayers: interrupted. What is finished is kept; the same command goes on.",
-            file=sys.stderr,
-        )
-        return 130
+        status = 130
+        message = "interrupted. What is finished is kept; the same command goes on."
+    print(f"lightlayers: {message}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -21,32 +21,25 @@ FINGERPRINTS = {
     "cifar100": "33847932370c7e81",
 }
 NAMES = tuple(FINGERPRINTS)
+_DIGITS = tuple("0123456789")
 CLASSES = {
-    "digits": tuple("0123456789"),
-    "mnist": tuple("0123456789"),
-    "fashion_mnist": (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
+    "digits": _DIGITS,
+    "mnist": _DIGITS,
+    "fashion_mnist": tuple(
+        "T-shirt trouser pullover dress coat sandal shirt sneaker bag boot".split()
     ),
-    "cifar10": (
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
+    "cifar10": tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+    # The hundred fine labels, in their alphabetical order.
+    "cifar100": tuple(
+        """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+        butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+        crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+        keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain
+        mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
+        plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+        skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+        television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
+        worm""".split()
     ),
 }
 
@@ -183,3 +176,28 @@ def load(name):
             f"{FINGERPRINTS[name]}. Received: {found}. Replace it by the original."
         )
     return data
+
+
+def export(name, folder):
+    """Writes a data set as `NAME.npz`, for LIGHTLAYERS_DATA on machines without a network.
+
+    Args:
+        name: String, one of `datasets.NAMES`.
+        folder: Path, made if it is not there.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        DataError: If the data set can't be had.
+    """
+    data = load(name)
+    target = pathlib.Path(folder, f"{name}.npz")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{name}-{os.getpid()}.npz")
+    try:
+        np.savez_compressed(temporary, **dataclasses.asdict(data))
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target

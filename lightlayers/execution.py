@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
-from lightlayers import runs, training
+import lightlayers
+from lightlayers import datasets, runs, training
 
 # One single-threaded process a core beats one process with as many threads.
 SINGLE_THREADED = {
@@ -22,6 +22,7 @@ SINGLE_THREADED = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
+DAY = 24 * 3600
 _TRIES = 2  # a kernel is lost at its start now and then
 
 
@@ -30,7 +31,6 @@ class Job:
     """Runs of one row, trained by one execution of the data set's notebook."""
 
     runs: list
-    missing: list
     error: str = ""
 
     @property
@@ -39,74 +39,65 @@ class Job:
         return f"{run.dataset}-{run.row}"
 
 
+class Stopped(Exception):
+    """The command was interrupted."""
+
+
+class Processes:
+    """The child processes of a command, so that an interruption ends them all."""
+
+    def __init__(self):
+        self.stopped = threading.Event()
+        self._live = set()
+
+    def run(self, command, environment):
+        """Runs a command to its end; returns its exit status and what it wrote to stderr."""
+        if self.stopped.is_set():
+            raise Stopped
+        with tempfile.TemporaryFile("w+") as complaint:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # open as long as this process lives: _die_with_parent
+                stdout=subprocess.DEVNULL,
+                stderr=complaint,
+                env=os.environ | environment,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+            )
+            self._live.add(process)
+            try:
+                if self.stopped.is_set():
+                    process.kill()
+                code = process.wait()
+            finally:
+                self._live.discard(process)
+                process.stdin.close()
+            if self.stopped.is_set():
+                raise Stopped
+            complaint.seek(0)
+            return code, complaint.read()
+
+    def stop(self):
+        """Ends the children, and every thread that waits for one."""
+        self.stopped.set()
+        for process in list(self._live):
+            process.kill()  # its kernel notices within a second and ends too
+
+
 def notebook(name):
     """Returns the path of a notebook of the repository.
 
     Raises:
         FileNotFoundError: If it is not there.
     """
-    folders = [pathlib.Path.cwd(), *pathlib.Path.cwd().parents, pathlib.Path(__file__).parents[1]]
-    for folder in folders:
+    here = pathlib.Path.cwd()
+    for folder in (here, *here.parents, pathlib.Path(__file__).parents[1]):
         file = folder / "notebooks" / f"{name}.ipynb"
         if file.exists():
             return file
     raise FileNotFoundError(
         f"notebooks/{name}.ipynb is neither here, nor above, nor beside the package. Work in a "
-        f"clone of the repository. Received: {pathlib.Path.cwd()}"
+        f"clone of the repository. Received: {here}"
     )
-
-
-def as_parameter(outputs, name):
-    """Returns the outputs folder as a notebook is told it: relative, so that no path is kept."""
-    return os.path.relpath(outputs, notebook(name).parent)
-
-
-def papermill(source, target, parameters, environment=None, timeout=None):
-    """Executes a notebook by Papermill in a process of its own.
-
-    Args:
-        source: Path of the notebook.
-        target: Path of the executed notebook; its folder is made.
-        parameters: Dictionary of parameters, checked against the notebook's.
-        environment: Dictionary of variables added to the process's environment.
-        timeout: Float, seconds for one cell, or `None`.
-
-    Returns:
-        String, empty, or what went wrong.
-
-    Raises:
-        ValueError: If the notebook has no parameter of a name, or can't be read.
-    """
-    check_parameters(source, parameters)
-    target = pathlib.Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "lightlayers.execution", str(source), str(target)]
-    command += ["-y", json.dumps(parameters), "--cwd", str(pathlib.Path(source).parent)]
-    command += ["--no-progress-bar", "--log-level", "ERROR"]
-    if timeout:
-        command += ["--execution-timeout", str(int(timeout))]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,  # stays open as long as this process lives: see _die_with_parent
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | (environment or {}),
-    )
-    try:
-        # Not communicate(): it would close stdin, which tells the child that we are gone.
-        complaint = process.stderr.read()
-        code = process.wait()
-    finally:
-        process.stdin.close()
-        process.stderr.close()
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
-    if code:
-        last = [line for line in complaint.strip().splitlines() if line.strip()]
-        return f"{last[-1] if last else 'no message'} (exit status {code}; see {target})"
-    return ""
 
 
 def check_parameters(source, parameters):
@@ -128,99 +119,255 @@ def check_parameters(source, parameters):
         )
 
 
-def _run(job, outputs, scratch, fresh):
-    """Executes one job, again if it was lost, and returns it with its missing runs and error."""
-    progress = pathlib.Path(scratch, f"{job.name}.progress")
-    target = pathlib.Path(outputs, "failed", f"{job.name}.ipynb")
-    run = job.runs[0]
-    started = time.time()
+def papermill(source, target, parameters, kernel=None, timeout=DAY, environment=None, within=None):
+    """Executes a notebook by Papermill in a process of its own.
+
+    Args:
+        source: Path of the notebook.
+        target: Path of the executed notebook; its folder is made.
+        parameters: Dictionary of parameters, checked against the notebook's.
+        kernel: String, the name of a kernelspec, or `None` for the notebook's own.
+        timeout: Integer, seconds for one cell. Defaults to a day.
+        environment: Dictionary of variables added to the process's environment.
+        within: `Processes` to run it in, or `None` for new ones.
+
+    Returns:
+        String, empty, or what went wrong in one line.
+
+    Raises:
+        ValueError: If the notebook has no parameter of a name, or can't be read.
+        Stopped: If the command was interrupted.
+    """
+    check_parameters(source, parameters)
+    target = pathlib.Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "lightlayers.execution", str(source), str(target)]
+    command += ["-y", json.dumps(parameters), "--cwd", str(pathlib.Path(source).parent)]
+    command += ["--no-progress-bar", "--log-level", "ERROR"]
+    command += ["--execution-timeout", str(timeout), *(["-k", kernel] if kernel else [])]
+    code, complaint = (within or Processes()).run(command, environment or {})
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    return f"{lines[-1].strip() if lines else 'no message'} (exit status {code})" if code else ""
+
+
+def _perform(planned, source, outputs, options, environment=None, within=None):
+    """Trains runs of one row into an outputs folder, again what was lost; returns the error."""
+    run = planned[0]
+    kept = pathlib.Path(outputs, "failed", f"{run.dataset}-{run.row}.ipynb")
     for _ in range(_TRIES):
         parameters = {
             "rows": [run.row],
-            "seeds": [run.seed for run in job.missing],
+            "seeds": [run.seed for run in planned],
             "recipe": run.recipe,
             "epochs": run.epochs,
             "limit": max(run.train_size, run.test_size),
             "train": True,
-            "fresh": fresh,
-            "outputs": as_parameter(outputs, run.dataset),
+            "fresh": options["fresh"],
+            "outputs": os.path.relpath(outputs, pathlib.Path(source).parent),
         }
-        environment = SINGLE_THREADED | {training.PROGRESS: str(progress)}
-        job.error = papermill(notebook(run.dataset), target, parameters, environment)
+        before = {run: _written(outputs, run) for run in planned}
+        error = papermill(
+            source,
+            kept,
+            parameters,
+            options["kernel"],
+            options["timeout"],
+            SINGLE_THREADED | (environment or {}),
+            within,
+        )
         # Papermill's own metadata call a dead kernel completed: a new record is the proof.
-        files = {run: runs.path(outputs, run) for run in job.missing}
-        good, _ = runs.stored(outputs, job.missing)
-        new = [run for run in good if files[run].stat().st_mtime >= started - 1]
-        job.missing = [run for run in job.missing if run not in new]
-        if not job.missing:
-            job.error = ""
-            target.unlink(missing_ok=True)
+        good, _ = runs.stored(outputs, planned)
+        planned = [
+            run for run in planned if run not in good or _written(outputs, run) == before[run]
+        ]
+        if not planned:
+            kept.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
-                target.parent.rmdir()
+                kept.parent.rmdir()
+            return ""
+        if "Error" in error and "Kernel" not in error:  # not a lost kernel: it would happen again
             break
-        job.error = job.error or f"no record was written (see {target})"
-        if "Error:" in job.error:  # the notebook itself failed, and would again
-            break
-    return job
+    return f"{error or 'no record was written'}; see {kept}"
 
 
-def train(planned, outputs, workers=None, fresh=False, report=print):
-    """Trains the runs that have no good record, row by row, several rows at once.
+def _written(outputs, run):
+    with contextlib.suppress(FileNotFoundError):
+        return runs.path(outputs, run).stat().st_mtime_ns
+
+
+def perform_remotely(job):
+    """What a Dask worker does: train in a folder of its own, and send the records back.
+
+    Args:
+        job: Dictionary with the entries `version`, `fingerprint`, `runs`, `notebook` (its
+            text) and `options`.
+
+    Returns:
+        Dictionary with `records` and `error`.
+    """
+    if job["version"] != lightlayers.__version__:
+        return {
+            "records": [],
+            "error": f"the worker has lightlayers {lightlayers.__version__}, "
+            f"expected {job['version']}",
+        }
+    planned = [runs.Run(**run) for run in job["runs"]]
+    if (known := datasets.FINGERPRINTS[planned[0].dataset]) != job["fingerprint"]:
+        error = f"the worker knows the data as {known}, expected {job['fingerprint']}"
+        return {"records": [], "error": error}
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, f"{planned[0].dataset}.ipynb")
+        source.write_text(job["notebook"])
+        try:
+            error = _perform(planned, source, folder, job["options"] | {"fresh": False})
+        except Exception as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        records = list(runs.stored(folder, planned)[0].values())
+    # The folder is gone with this job: do not point to it.
+    return {"records": records, "error": error.partition("; see ")[0]}
+
+
+def train(
+    planned,
+    outputs,
+    display,
+    workers=None,
+    fresh=False,
+    kernel=None,
+    timeout=DAY,
+    scheduler=None,
+):
+    """Trains the runs that have no good record: several rows at once, here or on a cluster.
 
     Args:
         planned: List of `runs.Run`.
         outputs: Path of the outputs folder.
+        display: A `display.Display`, which is told of everything.
         workers: Positive integer, jobs at once. Defaults to the number of cores.
         fresh: Boolean, whether to train also what is stored.
-        report: Function that takes one line of progress.
+        kernel: String, the name of a kernelspec, or `None` for the notebooks' own.
+        timeout: Integer, seconds for one cell of a notebook. Defaults to a day.
+        scheduler: String, the address of a Dask scheduler, or `None` for this machine.
 
     Returns:
         List of the `Job`s that failed.
+
+    Raises:
+        OSError: If there is no scheduler at that address.
+        KeyboardInterrupt: If it was interrupted; what is finished is kept.
     """
     good, damaged = runs.stored(outputs, planned)
-    for message in damaged:
-        report(f"damaged, to be trained again: {message}")
     grouped = {}
     for run in planned:
         if fresh or run not in good:
-            grouped.setdefault((run.dataset, run.row), []).append(run)
-    jobs = [Job(found, list(found)) for found in grouped.values()]
-    total = sum(len(job.runs) for job in jobs)
-    report(f"{len(planned) - total} of {len(planned)} runs are stored, {total} to train.")
+            # A lost worker of a cluster should cost one run, not a row of them.
+            key = run if scheduler else (run.dataset, run.row)
+            grouped.setdefault(key, []).append(run)
+    jobs = [Job(found) for found in grouped.values()]
+    options = {"fresh": fresh, "kernel": kernel, "timeout": timeout}
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
-    failed, started = [], time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-    ):
-        waiting = {pool.submit(_run, job, outputs, scratch, fresh): job for job in jobs}
-        done = 0
+    with display.over(jobs, good, planned, damaged, workers):
+        if not jobs:
+            return []
+        if scheduler:
+            return _on_cluster(jobs, outputs, display, options, scheduler)
+        return _here(jobs, outputs, display, options, workers)
+
+
+def _here(jobs, outputs, display, options, workers):
+    from filelock import FileLock, Timeout
+
+    processes = Processes()
+    locks = pathlib.Path(outputs, "runs", ".locks")
+    locks.mkdir(parents=True, exist_ok=True)
+
+    def work(job):
+        lock = FileLock(locks / f"{job.name}.lock")
+        # Another `reproduce` on the same outputs may be at this row: wait, then see what is left.
+        fresh = options["fresh"]
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=0.5)
+            except Timeout:
+                fresh = False
+            if processes.stopped.is_set():
+                raise Stopped
         try:
-            for future in concurrent.futures.as_completed(waiting):
-                job = waiting[future]
-                try:
-                    future.result()
-                except (OSError, ValueError) as error:
-                    job.error = str(error)
-                done += len(job.runs)
-                elapsed = time.monotonic() - started
-                left = elapsed / done * (total - done)
-                if job.error:
-                    failed.append(job)
-                    report(f"FAILED {job.name}: {job.error}")
-                else:
-                    report(
-                        f"{done}/{total} runs done ({job.name}), {elapsed:.0f} s so far, "
-                        f"about {left:.0f} s left"
-                    )
+            done = {} if fresh else runs.stored(outputs, job.runs)[0]
+            if left := [run for run in job.runs if run not in done]:
+                display.started(job)
+                environment = {training.PROGRESS: str(display.progress_file(job))}
+                source = notebook(left[0].dataset)
+                told = options | {"fresh": fresh}
+                job.error = _perform(left, source, outputs, told, environment, processes)
+        finally:
+            lock.release()
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            return _gather({pool.submit(work, job): job for job in jobs}, display)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            processes.stop()
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+def _gather(futures, display, receive=lambda job, result: None):
+    failed = []
+    for future in concurrent.futures.as_completed(futures):
+        job = futures[future]
+        try:
+            receive(job, future.result())
+        except Stopped:
+            continue
+        except concurrent.futures.CancelledError:
+            job.error = "cancelled, the scheduler is gone"
+        except Exception as error:
+            job.error = f"{type(error).__name__}: {error}"
+        display.ended(job)
+        if job.error:
+            failed.append(job)
     return failed
 
 
+def _on_cluster(jobs, outputs, display, options, address):
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except Exception as error:
+        raise OSError(
+            f"No Dask scheduler answers there ({type(error).__name__}). Start one with `dask "
+            f"scheduler`, and workers with `dask worker`. Received: --scheduler {address}"
+        ) from None
+    with client, client.get_executor(pure=False, retries=_TRIES - 1) as pool:
+        futures = {}
+        for job in jobs:
+            display.started(job)
+            shipped = {
+                "version": lightlayers.__version__,
+                "fingerprint": datasets.FINGERPRINTS[job.runs[0].dataset],
+                "runs": [dataclasses.asdict(run) for run in job.runs],
+                "notebook": notebook(job.runs[0].dataset).read_text(),
+                "options": options,
+            }
+            futures[pool.submit(perform_remotely, shipped)] = job
+
+        def receive(job, result):
+            for record in result["records"]:
+                runs.write(outputs, record)
+            job.error = result["error"]
+
+        return _gather(futures, display, receive)
+
+
 def render(name, outputs, parameters):
-    """Executes a table notebook from stored runs into outputs, with its tables and figures.
+    """Executes a notebook from stored runs into outputs, with its tables and figures.
+
+    Args:
+        name: String, the notebook's.
+        outputs: Path of the outputs folder.
+        parameters: Dictionary of parameters.
 
     Returns:
         Path of the executed notebook.
@@ -231,13 +378,16 @@ def render(name, outputs, parameters):
     import nbformat
 
     target = pathlib.Path(outputs, "notebooks", f"{name}.ipynb")
+    source = notebook(name)
+    parameters = parameters | {"outputs": os.path.relpath(outputs, source.parent), "save": True}
     with tempfile.TemporaryDirectory() as scratch:
         draft = pathlib.Path(scratch, target.name)
-        if error := papermill(notebook(name), draft, parameters):
+        if error := papermill(source, draft, parameters):
             kept = pathlib.Path(outputs, "failed", target.name)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(draft, kept)
-            raise RuntimeError(error.replace(str(draft), str(kept)))
+            if draft.exists():
+                shutil.copy(draft, kept)
+            raise RuntimeError(f"{source} failed: {error}; see {kept}")
         # Papermill's times and paths would make every execution a different file.
         executed = nbformat.read(draft, as_version=4)
         for part in (executed, *executed.cells):

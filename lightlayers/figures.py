@@ -2,8 +2,10 @@
 
 import pathlib
 
-from lightlayers import families
+from lightlayers import datasets, families, published, replication
 
+# Okabe and Ito's colours, told apart by all: green, blue, orange, vermilion, grey.
+_VERDICT_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D55E00", "#999999")
 _MARKERS = {"conv2d": "s", "separableconv2d": "D", "lightlayers": "o"}
 
 
@@ -21,21 +23,37 @@ def _colors(labels):
     return dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
 
 
-def samples(images, labels, names, columns=10):
-    """Returns a figure of the first image of each class.
+def samples(data, names, count=10):
+    """Returns a figure of the first training image of some classes.
 
     Args:
-        images: `uint8` array `(n, height, width, channels)`.
-        labels: Integer array `(n,)`.
-        names: Sequence of strings, the classes' names.
-        columns: Integer, images in the row. Defaults to `10`.
+        data: A `datasets.Data`.
+        names: Sequence of strings, the names of all classes.
+        count: Integer, how many classes, evenly chosen. Defaults to `10`.
     """
-    figure, axes = _axes(columns, height=1.5)
+    figure, axes = _axes(count, height=1.4)
     for i, axis in enumerate(axes):
-        axis.imshow(images[labels == i][0].squeeze(), cmap="gray")
-        axis.set_title(names[i])
+        label = i * len(names) // count
+        axis.imshow(data.x_train[data.y_train == label][0].squeeze(), cmap="gray")
+        axis.set_title(names[label].replace("_", " "), fontsize=10)
         axis.axis("off")
     return figure
+
+
+def contact_sheet(dataset, outputs):
+    """Returns the path of a data set's sheet of samples, drawn from the data if it is missing.
+
+    Args:
+        dataset: String, one of `datasets.NAMES`.
+        outputs: Path of the outputs folder.
+
+    Raises:
+        datasets.DataError: If the sheet is missing and the data set can't be had.
+    """
+    target = pathlib.Path(outputs, "figures", f"{dataset}-samples.png")
+    if not target.exists():
+        save(samples(datasets.load(dataset), datasets.CLASSES[dataset]), outputs, target.stem)
+    return target
 
 
 def accuracy_against_parameters(runs):
@@ -46,6 +64,11 @@ def accuracy_against_parameters(runs):
     """
     figure, axis = _axes()
     colors = _colors(list(families.FAMILIES))
+    dataset = runs["dataset"].iloc[0]
+    printed = [row for row in published.ROWS if row.dataset == dataset]
+    if printed:
+        points = [(row.parameters, float(row.accuracy)) for row in printed]
+        axis.plot(*zip(*points, strict=True), ls="", marker="x", color="black", label="paper")
     for method, rows in runs.groupby("method", sort=False):
         means = rows.groupby("parameters")["accuracy"].mean()
         style = {"color": colors[method], "marker": _MARKERS[method]}
@@ -61,6 +84,47 @@ def accuracy_against_parameters(runs):
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy")
     _plain_log_ticks(axis, runs["parameters"])
     axis.legend(loc="lower right")
+    return figure
+
+
+def verdicts(tables):
+    """Returns a figure of every published number against our prediction interval.
+
+    Args:
+        tables: Dictionary from data set to its table, as `replication.against_paper`
+            returns it.
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.9)
+    colors = dict(zip(replication.VERDICTS, _VERDICT_COLORS, strict=True))
+    heights = [len(table) / 2 + 1.2 for table in tables.values()]
+    figure, axes = plt.subplots(
+        len(tables),
+        2,
+        figsize=(10, 0.32 * sum(heights) + 0.6),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    for (dataset, table), pair in zip(tables.items(), axes, strict=True):
+        for measure, axis in zip(("accuracy", "loss"), pair, strict=True):
+            cells = table[table["measure"] == measure].reset_index(drop=True)
+            for i, cell in cells.iterrows():
+                color = colors[cell["verdict"]]
+                axis.plot([cell["low"], cell["high"]], [i, i], color=color, lw=7, alpha=0.6)
+                axis.plot(cell["mean"], i, marker="|", ms=11, mew=2, color=color)
+                axis.plot(cell["published"], i, marker="o", ms=6, color="black")
+            axis.set_yticks(range(len(cells)), cells["method"] if measure == "accuracy" else [])
+            axis.set_ylim(len(cells) - 0.4, -0.6)
+            axis.set_title(f"{dataset}: test {measure}", fontsize=11)
+    handles = [
+        plt.Line2D([], [], color=color, lw=7, alpha=0.6, label=verdict)
+        for verdict, color in colors.items()
+    ]
+    handles.append(plt.Line2D([], [], color="black", marker="o", ls="", label="published"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -1,8 +1,13 @@
 """Statistics over runs: from records to the tables that stand beside the paper's."""
 
+import math
 import pathlib
 
-from lightlayers import families
+from lightlayers import families, published
+
+VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
+# Fixed before anything was run: points of accuracy as a fraction, share of a loss.
+TOLERANCES = {"accuracy": 0.01, "mnist accuracy": 0.005, "loss": 0.10}
 
 
 def frame(records):
@@ -69,6 +74,122 @@ def summary(runs):
     )
     names = {"label": "method", "macs": "multiply-adds", "loss_sd": "loss sd"}
     return table.round(4).reset_index().rename(columns=names)
+
+
+def interval(values, scale):
+    """Returns the 95% prediction interval of one more run.
+
+    `m ± t(0.975, n - 1) · s · sqrt(1 + 1 / n)` on the logit or the logarithm of the
+    values, transformed back, so that no end lies outside what is possible.
+
+    Args:
+        values: Sequence of at least two numbers, one per seed.
+        scale: `"accuracy"` (in 0..1) or `"loss"` (positive).
+
+    Returns:
+        Pair of floats.
+
+    Example:
+
+    >>> low, high = interval([0.97, 0.98, 0.975], "accuracy")
+    >>> round(low, 3), round(high, 3)
+    (0.934, 0.991)
+    """
+    import numpy as np
+    from scipy import special, stats
+
+    values = np.asarray(values, dtype=float)
+    if scale == "accuracy":
+        # Ten thousand test images can't tell 1 from 0.99995.
+        there, back = special.logit, special.expit
+        values = np.clip(values, 5e-5, 1 - 5e-5)
+    else:
+        there, back = np.log, np.exp
+    moved, n = there(values), len(values)
+    half = stats.t.ppf(0.975, n - 1) * moved.std(ddof=1) * math.sqrt(1 + 1 / n)
+    return float(back(moved.mean() - half)), float(back(moved.mean() + half))
+
+
+def verdict(printed, values, scale, dataset):
+    """Returns how one published number stands against our seeds.
+
+    Args:
+        printed: String, the number as the paper prints it, with its rounding.
+        values: Sequence of floats, one per seed.
+        scale: `"accuracy"` or `"loss"`.
+        dataset: String, whose tolerance applies.
+
+    Returns:
+        One of `VERDICTS`: REPLICATED (inside the prediction interval, whose half-width
+        is within the tolerance), CONSISTENT, IMPRECISE (inside a wider one), CLOSE
+        (outside, within the tolerance of our mean), DIFFERENT, or NOT RUN (fewer than
+        three seeds).
+    """
+    if len(values) < 3:
+        return "NOT RUN"
+    low, high = interval(values, scale)
+    box_low, box_high = published.box(printed)
+    tolerance = TOLERANCES.get(f"{dataset} {scale}", TOLERANCES[scale])
+    if scale == "loss":
+        tolerance *= float(printed)
+    if box_low <= high and low <= box_high:
+        return VERDICTS[0] if (high - low) / 2 <= tolerance else VERDICTS[1]
+    mean = sum(values) / len(values)
+    return VERDICTS[2] if abs(float(printed) - mean) <= tolerance else VERDICTS[3]
+
+
+def against_paper(runs, dataset):
+    """Returns a table of the paper beside ours, with a verdict per cell.
+
+    Args:
+        runs: DataFrame, as `frame` returns it; other data sets' rows are left out.
+        dataset: String, which table.
+
+    Returns:
+        A `pandas.DataFrame` with two rows per row of the paper's table, for accuracy
+        and for loss: `method`, `parameters`, `measure`, `published`, `n`, `mean`, `sd`,
+        `low`, `high` (the prediction interval) and `verdict`.
+    """
+    import pandas as pd
+
+    lines = []
+    for row in published.rows(dataset):
+        ours = runs[(runs["dataset"] == dataset) & (runs["label"] == row.label)]
+        for measure in ("accuracy", "loss"):
+            printed, values = getattr(row, measure), ours[measure]
+            low, high = interval(values, measure) if len(values) > 1 else (math.nan, math.nan)
+            lines.append(
+                {
+                    "method": row.label,
+                    "parameters": row.parameters,
+                    "measure": measure,
+                    "published": float(printed),
+                    "n": len(values),
+                    "mean": values.mean(),
+                    "sd": values.std(),
+                    "low": low,
+                    "high": high,
+                    "verdict": verdict(printed, list(values), measure, dataset),
+                }
+            )
+    return pd.DataFrame(lines).round(4)
+
+
+def outside(verdicts):
+    """Returns how many cells lie outside, of how many, and how probable so many are by chance.
+
+    Args:
+        verdicts: Sequence of verdicts.
+
+    Returns:
+        Triple: cells outside their 95% interval, cells judged, and the probability of at
+        least so many outside if every cell were replicated and the cells independent.
+    """
+    from scipy import stats
+
+    judged = [verdict for verdict in verdicts if verdict != "NOT RUN"]
+    out = sum(verdict in ("CLOSE", "DIFFERENT") for verdict in judged)
+    return out, len(judged), float(stats.binom.sf(out - 1, len(judged), 0.05))
 
 
 def networks(runs):

@@ -79,6 +79,15 @@ class Run:
         """The run's row in its table, such as `"lightlayers-3"`."""
         return self.method if self.rank is None else f"{self.method}-{self.rank}"
 
+    @property
+    def whole(self):
+        """Whether the run has the recipe's epochs and all images."""
+        schedule = recipes.get(self.recipe).schedule(self.dataset)
+        return (self.epochs, self.train_size, self.test_size) == (
+            schedule.epochs,
+            *SIZES[self.dataset],
+        )
+
 
 def _integer(name, value, least):
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -211,6 +220,31 @@ def stored(outputs, runs):
             found[run] = record
         else:
             damaged.append(f"{file}: it is the record of another run")
+    return found, damaged
+
+
+def every(outputs, dataset, recipe="paper"):
+    """Returns all stored runs of a data set, and what is wrong with damaged records.
+
+    Args:
+        outputs: Path of the outputs folder.
+        dataset: String, one of `datasets.NAMES`.
+        recipe: String, one of `recipes.RECIPES`.
+
+    Returns:
+        Dictionary from `Run` to its record, and a list of messages.
+    """
+    networks.specification(dataset)
+    found, damaged = {}, []
+    for file in sorted(pathlib.Path(outputs, "runs", dataset).glob("*.json")):
+        try:
+            record = read(file)
+        except (RecordError, OSError) as error:
+            damaged.append(str(error))
+            continue
+        run = Run(**record["run"])
+        if run.recipe == recipe and path(outputs, run) == file:
+            found[run] = record
     return found, damaged
 
 

@@ -136,6 +136,7 @@ def train(run, progress=None):
 
     Raises:
         datasets.DataError: If the data set can't be had.
+        backend.DeviceError: If a GPU was asked for and there is none.
 
     Example:
 
@@ -146,6 +147,7 @@ def train(run, progress=None):
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     data = datasets.load(run.dataset).limited(run.train_size, run.test_size)
     keras = backend.load()
+    backend.check_device()
     recipe = recipes.get(run.recipe)
     schedule = recipe.schedule(run.dataset)
     keras.utils.set_random_seed(run.seed)

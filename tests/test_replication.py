@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lightlayers import figures, replication
+from lightlayers import datasets, figures, published, replication
 
 
 def record(method, rank, seed, accuracy, parameters=100):
@@ -93,7 +93,8 @@ def test_a_saved_figure_is_the_same_file_each_time(runs, tmp_path):
 
 
 def test_samples_shows_one_image_of_each_class():
-    images = np.zeros((4, 2, 2, 1), "uint8")
-    figure = figures.samples(images, np.array([0, 1, 1, 0]), ["zero", "one"], columns=2)
+    images, labels = np.zeros((4, 2, 2, 1), "uint8"), np.array([0, 1, 1, 0])
+    data = datasets.Data(images, labels, images, labels)
+    figure = figures.samples(data, ["zero", "one"], count=2)
     assert [axis.get_title() for axis in figure.axes] == ["zero", "one"]
     plt.close("all")

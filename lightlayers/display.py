@@ -1,0 +1,124 @@
+"""What a running command shows: a live view on a terminal, plain lines elsewhere."""
+
+import contextlib
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+class Display:
+    """Runs done, running (with epoch), waiting and failed, and the time that remains.
+
+    Args:
+        live: Boolean, whether to redraw. Defaults to whether stdout is a terminal.
+    """
+
+    def __init__(self, live=None):
+        self.live = sys.stdout.isatty() if live is None else live
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def over(self, jobs, stored, planned, damaged, workers):
+        """Shows the jobs while the context lasts."""
+        self._jobs, self._workers, self._began = jobs, workers, time.monotonic()
+        self._running, self._done, self._failed = {}, [], []
+        self._per_epoch = {}
+        for run, record in stored.items():
+            self._measured(run, record["seconds"])
+        for message in damaged:
+            print(f"damaged, to be trained again: {message}")
+        count = sum(len(job.runs) for job in jobs)
+        print(f"{len(planned) - count} of {len(planned)} runs are stored, {count} to train.")
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            self._folder = pathlib.Path(folder)
+            if self.live and jobs:
+                from rich.live import Live
+
+                stack.enter_context(Live(get_renderable=self._view, refresh_per_second=2))
+            yield
+
+    def progress_file(self, job):
+        """Returns the path of the file in which a job's training says how far it is."""
+        return self._folder / f"{job.name}.json"
+
+    def started(self, job):
+        """Notes that a job runs."""
+        with self._lock:
+            self._running[job.name] = (job, time.monotonic())
+
+    def ended(self, job):
+        """Notes that a job is done, or failed if it has an error."""
+        with self._lock:
+            _, began = self._running.pop(job.name, (job, None))
+            (self._failed if job.error else self._done).append(job)
+            if began and not job.error:
+                for run in job.runs:
+                    self._measured(run, (time.monotonic() - began) / len(job.runs))
+        if job.error:
+            print(f"FAILED {job.name}: {job.error}", flush=True)
+        elif not self.live:
+            print(f"{self._counts()} · {job.name}", flush=True)
+
+    def _measured(self, run, seconds):
+        key = (run.dataset, run.row)
+        self._per_epoch.setdefault(key, []).append(seconds / run.epochs / run.train_size)
+
+    def _count(self, jobs):
+        return sum(len(job.runs) for job in jobs)
+
+    def _left(self):
+        """Seconds that remain: of rows not measured yet, the mean of those that are."""
+        known = [value for values in self._per_epoch.values() for value in values]
+        if not known:
+            return None
+        ended = {id(job) for job in (*self._done, *self._failed)}
+        began = {id(job): since for job, since in self._running.values()}
+        left = 0.0
+        for job in self._jobs:
+            if id(job) in ended:
+                continue
+            values = self._per_epoch.get((job.runs[0].dataset, job.runs[0].row), known)
+            size = sum(run.epochs * run.train_size for run in job.runs)
+            whole = statistics.mean(values) * size
+            since = time.monotonic() - began[id(job)] if id(job) in began else 0
+            left += max(whole - since, 0)
+        return left / self._workers
+
+    def _counts(self):
+        with self._lock:
+            running = [job for job, _ in self._running.values()]
+            done, failed = self._count(self._done), self._count(self._failed)
+            total = self._count(self._jobs)
+            left = self._left()
+        waiting = total - done - failed - self._count(running)
+        text = f"{done}/{total} runs done, {self._count(running)} running, {waiting} waiting"
+        text += f", {failed} failed · {_clock(time.monotonic() - self._began)} so far"
+        return text if left is None else f"{text}, about {_clock(left)} left"
+
+    def _view(self):
+        from rich.console import Group
+        from rich.text import Text
+
+        lines = [Text(self._counts(), style="bold")]
+        with self._lock:
+            running = list(self._running.values())
+        for job, since in running:
+            told = {}
+            with contextlib.suppress(OSError, ValueError):
+                told = json.loads(self.progress_file(job).read_text())
+            seeds = {run.id: run.seed for run in job.runs}
+            where = "starting"
+            if told.get("id") in seeds:
+                where = f"seed {seeds[told['id']]}, epoch {told['epoch']} of {told['epochs']}"
+            lines.append(Text(f"  {job.name}: {where}, {_clock(time.monotonic() - since)}"))
+        return Group(*lines)
