@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -146,8 +147,11 @@ def papermill(source, target, parameters, kernel=None, timeout=DAY, environment=
     command += ["--no-progress-bar", "--log-level", "ERROR"]
     command += ["--execution-timeout", str(timeout), *(["-k", kernel] if kernel else [])]
     code, complaint = (within or Processes()).run(command, environment or {})
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    return f"{lines[-1].strip() if lines else 'no message'} (exit status {code})" if code else ""
+    if not code:
+        return ""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()] or ["no message"]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt): ", line)]
+    return f"{(errors or lines)[-1]} (exit status {code})"
 
 
 def _perform(planned, source, outputs, options, environment=None, within=None):
