@@ -54,6 +54,13 @@ def _parser():
     data.add_argument("what", choices=["check", "export"])
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
+    bench = command("bench", _bench, "Measure how fast the grid trains against the obvious way.")
+    bench.add_argument("what", choices=["grid"])
+    bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
+    bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
+    bench.add_argument("--variants", type=_list, default=["fit", "suite"])
+    bench.add_argument("--steps", type=int, default=100, help="of one measurement")
+    bench.add_argument("--outputs", **where)
     command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
@@ -198,6 +205,20 @@ def _data(options):
             print(f"WRONG  {error}")
             wrong += 1
     return 1 if wrong else 0
+
+
+def _bench(options):
+    from lightlayers import bench
+
+    if unknown := set(options.variants) - set(bench.GRID):
+        raise ValueError(f"Unknown variants. Expected {list(bench.GRID)}. Received: {unknown}")
+    planned = [run for name in options.names for run in runs.plan(name, options.rows, [42])]
+    for variant in options.variants:
+        print(f"{variant:10} {bench.GRID[variant]}")
+    table = bench.grid(planned, options.variants, options.steps)
+    print(table.to_string(index=False))
+    replication.save(table, options.outputs, "bench-grid")
+    return 0
 
 
 def _kernels(options):

@@ -25,19 +25,20 @@ _SHOWN = 16
 def _tensorflow_loop(model, optimizer, batch_size):
     import tensorflow as tf
 
-    cross_entropy = backend.load().losses.sparse_categorical_crossentropy
+    keras = backend.load()
+    cross_entropy, dtype = keras.losses.sparse_categorical_crossentropy, keras.config.floatx()
 
     def batch(x, y, rows):
-        return tf.cast(tf.gather(x, rows), tf.float32) / 255.0, tf.gather(y, rows)
+        return tf.cast(tf.gather(x, rows), dtype) / 255, tf.gather(y, rows)
 
     def right(labels, outputs):
         hits = tf.argmax(outputs, axis=-1, output_type=labels.dtype) == labels
-        return tf.reduce_sum(tf.cast(hits, tf.float32))
+        return tf.reduce_sum(tf.cast(hits, dtype))
 
     # The whole epoch is one graph: no Python, no copies between batches.
     @tf.function
     def train(x, y, order):
-        totals = tf.zeros(2)
+        totals = tf.zeros(2, dtype)
         for start in tf.range(0, tf.size(order), batch_size):
             images, labels = batch(x, y, order[start : start + batch_size])
             with tf.GradientTape() as tape:
@@ -46,20 +47,20 @@ def _tensorflow_loop(model, optimizer, batch_size):
                 loss = tf.add_n([loss, *model.losses])
             gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
             optimizer.apply(gradients, model.trainable_variables)
-            count = tf.cast(tf.size(labels), tf.float32)
+            count = tf.cast(tf.size(labels), dtype)
             totals += tf.stack([loss * count, right(labels, outputs)])
-        return totals / tf.cast(tf.size(order), tf.float32)
+        return totals / tf.cast(tf.size(order), dtype)
 
     @tf.function
     def evaluate(x, y):
-        totals = tf.zeros(2)
+        totals = tf.zeros(2, dtype)
         every = tf.range(tf.size(y))
         for start in tf.range(0, tf.size(y), _EVALUATION_BATCH):
             images, labels = batch(x, y, every[start : start + _EVALUATION_BATCH])
             outputs = model(images, training=False)
             losses = cross_entropy(labels, outputs)
             totals += tf.stack([tf.reduce_sum(losses), right(labels, outputs)])
-        return totals / tf.cast(tf.size(y), tf.float32)
+        return totals / tf.cast(tf.size(y), dtype)
 
     return tf.constant, train, evaluate
 
@@ -68,11 +69,12 @@ def _jax_loop(model, optimizer, batch_size):
     import jax
     import jax.numpy as jnp
 
-    cross_entropy = backend.load().losses.sparse_categorical_crossentropy
+    keras = backend.load()
+    cross_entropy, dtype = keras.losses.sparse_categorical_crossentropy, keras.config.floatx()
     parts = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
 
     def batch(x, y, rows):
-        return jnp.asarray(x[rows], "float32") / 255.0, y[rows]
+        return jnp.asarray(x[rows], dtype) / 255, y[rows]
 
     def right(labels, outputs):
         return jnp.sum(jnp.argmax(outputs, axis=-1) == labels)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lightlayers import datasets, figures, published, replication
+from lightlayers import datasets, figures, replication
 
 
 def record(method, rank, seed, accuracy, parameters=100):

@@ -1,11 +1,14 @@
 """Training: the same as Keras' own fit, the authors' schedule, and a whole record."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from lightlayers import backend, datasets, networks, recipes, runs, training
+from lightlayers import backend, datasets, execution, networks, recipes, runs, training
 from lightlayers.runs import Run
 
 keras = backend.load()
@@ -116,3 +119,45 @@ def test_collect_trains_only_what_is_missing(tmp_path, capsys, monkeypatch):
     stored = [runs.read(file) for file in tmp_path.glob("runs/*/*.json")]
     assert training.collect(planned, tmp_path, train=False) == stored and len(stored) == 1
     assert "lightlayers reproduce digits" in capsys.readouterr().out
+
+
+def test_both_backends_give_the_same_losses(tmp_path):
+    """Equal weights and batches, ten steps on each backend, each in a process of its own."""
+    code = """
+import sys
+import numpy as np
+from lightlayers import backend, networks, recipes, training
+keras = backend.load()
+dataset, row, weights, file = sys.argv[1:]
+# Adam turns rounding noise into whole steps: only double precision shows what is computed.
+keras.config.set_floatx("float64")
+method, _, rank = row.partition("-")
+keras.utils.set_random_seed(1)
+model = networks.build(dataset, method, int(rank) if rank else None)
+if backend.name() == "tensorflow":
+    np.savez(weights, *model.get_weights())
+model.set_weights(list(np.load(weights).values()))
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (640, *model.input_shape[1:]), dtype="uint8")
+labels = rng.integers(0, model.output_shape[-1], 640).astype("int32")
+optimizer = keras.optimizers.Adam(recipes.PAPER.schedule(dataset).learning_rate)
+optimizer.build(model.trainable_variables)
+loop = {"tensorflow": training._tensorflow_loop, "jax": training._jax_loop}[backend.name()]
+to_device, train, _ = loop(model, optimizer, 64)
+x, y = to_device(images), to_device(labels)
+np.save(file, [train(x, y, np.arange(i, i + 64))[0] for i in range(0, 640, 64)])
+"""
+    for case in (["mnist", "lightlayers-2"], ["cifar10", "separableconv2d"]):
+        losses = []
+        for name in ("tensorflow", "jax"):
+            file = tmp_path / f"{name}.npy"
+            subprocess.run(
+                [sys.executable, "-c", code, *case, tmp_path / "weights.npz", file],
+                env=os.environ
+                | execution.SINGLE_THREADED
+                | {"KERAS_BACKEND": name, "JAX_ENABLE_X64": "1"},
+                check=True,
+            )
+            losses.append(np.load(file))
+        assert len(losses[0]) == 10 and np.ptp(losses[0]) > 1e-3
+        np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
