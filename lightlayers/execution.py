@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import re
@@ -337,6 +338,8 @@ def _gather(futures, display, receive=lambda job, result: None):
 def _on_cluster(jobs, outputs, display, options, address):
     from distributed import Client
 
+    # Its own lines on a lost connection are tracebacks; ours say which runs are missing.
+    logging.disable(logging.ERROR)
     try:
         client = Client(address, timeout=10, set_as_default=False)
     except Exception as error:

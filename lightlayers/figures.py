@@ -34,7 +34,7 @@ def samples(data, names, count=10):
     figure, axes = _axes(count, height=1.4)
     for i, axis in enumerate(axes):
         label = i * len(names) // count
-        axis.imshow(data.x_train[data.y_train == label][0].squeeze(), cmap="gray")
+        axis.imshow(data.x_train[data.y_train == label][0].squeeze(), cmap="gray", interpolation="nearest")
         axis.set_title(names[label].replace("_", " "), fontsize=10)
         axis.axis("off")
     return figure
@@ -52,19 +52,23 @@ def contact_sheet(dataset, outputs):
     """
     target = pathlib.Path(outputs, "figures", f"{dataset}-samples.png")
     if not target.exists():
-        save(samples(datasets.load(dataset), datasets.CLASSES[dataset]), outputs, target.stem)
+        import matplotlib.pyplot as plt
+
+        figure = samples(datasets.load(dataset), datasets.CLASSES[dataset])
+        save(figure, outputs, target.stem)
+        plt.close(figure)  # else a notebook shows it too, the first time
     return target
 
 
-def accuracy_against_parameters(runs):
+def accuracy_against_parameters(runs, dataset):
     """Returns a figure of test accuracy against parameters, every seed a point.
 
     Args:
         runs: DataFrame, as `replication.frame` returns it.
+        dataset: String, whose published numbers are drawn too, if there are any.
     """
     figure, axis = _axes()
     colors = _colors(list(families.FAMILIES))
-    dataset = runs["dataset"].iloc[0]
     printed = [row for row in published.ROWS if row.dataset == dataset]
     if printed:
         points = [(row.parameters, float(row.accuracy)) for row in printed]
@@ -82,7 +86,7 @@ def accuracy_against_parameters(runs):
                     f"K = {int(rank)}", point, (7, -12), textcoords="offset points", fontsize=9
                 )
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy")
-    _plain_log_ticks(axis, runs["parameters"])
+    _plain_log_ticks(axis, [*runs["parameters"], *(row.parameters for row in printed)])
     axis.legend(loc="lower right")
     return figure
 
@@ -129,8 +133,8 @@ def verdicts(tables):
 
 
 def _plain_log_ticks(axis, values):
-    ticks = [t for t in (2000, 5000, 10000, 20000, 50000, 100000) if t > 0.7 * values.min()]
-    ticks = [t for t in ticks if t < 1.4 * values.max()]
+    ticks = [t for t in (2000, 5000, 10000, 20000, 50000, 100000) if t > 0.7 * min(values)]
+    ticks = [t for t in ticks if t < 1.4 * max(values)]
     axis.set_xticks(ticks, [f"{t:,}" for t in ticks])
     axis.minorticks_off()
 
@@ -154,7 +158,7 @@ def learning_curves(records):
             for epoch, accuracy in enumerate(record["history"]["val_accuracy"], 1)
         ]
     )
-    labels = list(dict.fromkeys(curves["label"]))
+    labels = list(dict.fromkeys(curves["label"])) if len(curves) else ["no runs yet"]
     columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
     import matplotlib.pyplot as plt
@@ -172,7 +176,7 @@ def learning_curves(records):
     )
     for axis in axes.flat[len(labels) :]:
         axis.axis("off")
-    for label, axis in zip(labels, axes.flat, strict=False):
+    for label, axis in zip(labels if len(curves) else (), axes.flat, strict=False):
         groups = curves[curves["label"] == label].groupby("epoch")["accuracy"]
         mean, low, high = groups.mean(), groups.min(), groups.max()
         axis.fill_between(mean.index, low, high, alpha=0.3, lw=0)

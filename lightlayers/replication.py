@@ -5,6 +5,10 @@ import pathlib
 
 from lightlayers import families, published
 
+_COLUMNS = (
+    "dataset row label method rank seed accuracy loss cross_entropy parameters multiply_adds "
+    "weight_file_bytes epochs seconds_per_epoch backend device"
+).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
 # Fixed before anything was run: points of accuracy as a fraction, share of a loss.
 TOLERANCES = {"accuracy": 0.01, "mnist accuracy": 0.005, "loss": 0.10}
@@ -47,7 +51,7 @@ def frame(records):
                 "device": record["environment"]["device"],
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def summary(runs):
@@ -205,8 +209,9 @@ def networks(runs):
     table = runs.drop_duplicates("label")[
         ["label", "parameters", "multiply_adds", "weight_file_bytes"]
     ].reset_index(drop=True)
-    share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)
-    table.insert(2, f"of {table['label'].iloc[0]}", share)
+    if not table.empty:
+        share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)
+        table.insert(2, f"of {table['label'].iloc[0]}", share)
     table["weight file (kB)"] = (table.pop("weight_file_bytes") / 1000).round(1)
     return table.rename(columns={"label": "method", "multiply_adds": "multiply-adds"})
 

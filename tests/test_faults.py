@@ -239,6 +239,7 @@ class Cluster:
         for process in self.processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @pytest.fixture
@@ -251,14 +252,14 @@ def cluster(tmp_path_factory):
 def test_cluster_gives_what_this_machine_gives_and_survives_a_lost_worker(folder, cluster):
     # Here the training is real: what a worker computes must be what this machine computes.
     shutil.copy(ROOT / "notebooks" / "digits.ipynb", folder / "notebooks")
-    choice = ["--rows", "conv2d,lightlayers-1", "--limit", "64", "--seeds", "1,2", "--epochs", "1"]
+    choice = ["--rows", "lightlayers-1", "--limit", "64", "--seeds", "1,2", "--epochs", "1"]
     process = started(folder, *choice, "--scheduler", cluster.address)
     # Kill one worker, nanny and all, while it trains.
     time.sleep(6)
     os.killpg(cluster.workers[0].pid, signal.SIGKILL)
     assert process.wait(timeout=200) == 0, (folder / "log").read_text()
     there = {file.name: runs.read(file) for file in records(folder)}
-    assert len(there) == 4
+    assert len(there) == 2
     shutil.rmtree(folder / "outputs")
     assert reproduce(folder, *choice).returncode == 0
     here = {file.name: runs.read(file) for file in records(folder)}

@@ -66,7 +66,7 @@ def test_save_writes_csv_and_markdown(runs, tmp_path):
 
 
 def test_every_seed_is_a_point_in_the_figure(runs):
-    axis = figures.accuracy_against_parameters(runs).axes[0]
+    axis = figures.accuracy_against_parameters(runs, "digits").axes[0]
     drawn = np.concatenate([line.get_ydata() for line in axis.lines])
     for accuracy in runs["accuracy"]:
         assert np.isclose(drawn, accuracy).any()
@@ -86,7 +86,7 @@ def test_curves_show_mean_and_range():
 
 def test_a_saved_figure_is_the_same_file_each_time(runs, tmp_path):
     for folder in ("a", "b"):
-        figures.save(figures.accuracy_against_parameters(runs), tmp_path / folder, "x")
+        figures.save(figures.accuracy_against_parameters(runs, "digits"), tmp_path / folder, "x")
     plt.close("all")
     files = [(tmp_path / folder / "figures" / "x.png").read_bytes() for folder in ("a", "b")]
     assert files[0] == files[1]
