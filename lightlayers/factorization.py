@@ -1,5 +1,6 @@
 """Two small factors for one dense kernel: splitting, merging and starting them."""
 
+import contextlib
 import functools
 import random
 
@@ -108,6 +109,19 @@ def other_seeds(seed, count):
     return [stream.randint(1, 10**9) for _ in range(count)]
 
 
+def _outside_traces():
+    """Returns a context that computes numbers even while the backend traces a function."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    return contextlib.nullcontext()
+
+
 def start(shapes, dense_shape, initializer, start_from, form, groups=1):
     """Returns initialisers for two factors so that `initializer` describes their product.
 
@@ -125,18 +139,22 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
     """
     rank = shapes[1][-2]
 
+    # Keras also asks while it traces: in `fit` of a model not built before, for one.
     @functools.cache
     def factors():
-        draw = keras.ops.convert_to_numpy(initializer(dense_shape, dtype="float32"))
-        if start_from == "spectral":
-            return split(draw, rank, form, groups)
-        # With factor variances a and b each product entry has variance rank·a·b.
-        deviation = (np.mean(np.square(draw)) / rank) ** 0.25
-        seeds = other_seeds(getattr(initializer, "seed", None), 2)
-        return [
-            keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
-            for shape, own in zip(shapes, seeds, strict=True)
-        ]
+        with _outside_traces():
+            draw = keras.ops.convert_to_numpy(initializer(dense_shape, dtype="float32"))
+            if start_from == "spectral":
+                return split(draw, rank, form, groups)
+            # With factor variances a and b each product entry has variance rank·a·b.
+            deviation = (np.mean(np.square(draw)) / rank) ** 0.25
+            seeds = other_seeds(getattr(initializer, "seed", None), 2)
+            return [
+                keras.ops.convert_to_numpy(
+                    keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
+                )
+                for shape, own in zip(shapes, seeds, strict=True)
+            ]
 
     return [
         lambda shape, dtype=None, i=i: keras.ops.convert_to_tensor(factors()[i], dtype)

@@ -91,6 +91,15 @@ def label(method, rank=None):
     return get(method, rank).label.format(rank=rank)
 
 
+def hidden_shape(layer):
+    """Returns the shape between the two convolutions of a built `LightConv2D`."""
+    *kernel_size, _, width = layer.factor_1.shape
+    first = backend.load().layers.Conv2D(
+        width, kernel_size, data_format=layer.data_format, **layer.stages[0]
+    )
+    return first.compute_output_shape(layer.input.shape)
+
+
 def multiply_adds(layer):
     """Returns the multiply-adds of one built layer for one image.
 
@@ -131,10 +140,7 @@ def multiply_adds(layer):
     axis = -1 if layer.data_format == "channels_last" else 1
     at_output = positions(out, axis)
     if isinstance(layer, layers.LightConv2D):
-        hidden = keras.ops.conv(
-            layer.input, layer.factor_1, data_format=layer.data_format, **layer.stages[0]
-        )
-        at_hidden = positions(hidden.shape, axis)
+        at_hidden = positions(hidden_shape(layer), axis)
         return at_hidden * size(layer.factor_1) + at_output * size(layer.factor_2)
     if isinstance(layer, keras.layers.SeparableConv2D):
         return at_output * (size(layer.depthwise_kernel) + size(layer.pointwise_kernel))

@@ -162,7 +162,7 @@ class LightDense(_Factorized, keras.layers.Dense):
 
     >>> x = np.random.rand(2, 64)
     >>> layer = LightDense(10, activation="softmax", rank=4)
-    >>> layer(x).shape
+    >>> tuple(layer(x).shape)
     (2, 10)
     >>> layer.count_params()  # 64 · 4 + 4 · 10 + 10
     306
@@ -323,7 +323,7 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
 
     >>> x = np.random.rand(2, 32, 32, 3)
     >>> layer = LightConv2D(16, 3, padding="same", rank=2)
-    >>> layer(x).shape
+    >>> tuple(layer(x).shape)
     (2, 32, 32, 16)
     >>> layer.count_params()  # 9 · 3 · 2 + 2 + 9 · 2 · 16 + 16
     360
@@ -475,7 +475,8 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         if bias is None:
             return x
         if self.data_format == "channels_first":
-            bias = ops.reshape(bias, (1, -1, 1, 1))
+            # Keras' ops.add on TensorFlow adds it along the width where that has its size.
+            return x + ops.reshape(bias, (1, -1, 1, 1))
         return ops.add(x, bias)
 
     def get_config(self):

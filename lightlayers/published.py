@@ -84,6 +84,7 @@ _TABLES = {
         (21367, ".0589", "4.0009"),
     ),
 }
+DATASETS = tuple(name for _, name in _TABLES)
 ROWS = tuple(
     Row(*place, *method, *cells)
     for place, lines in _TABLES.items()
@@ -135,9 +136,8 @@ def rows(dataset):
     Raises:
         ValueError: If the paper has no table of it.
     """
-    known = [name for _, name in _TABLES]
-    if dataset not in known:
-        raise ValueError(f"No table in the paper. Expected one of {known}. Received: {dataset!r}")
+    if dataset not in DATASETS:
+        raise ValueError(f"No table of it. Expected one of {DATASETS}. Received: {dataset!r}")
     return tuple(row for row in ROWS if row.dataset == dataset)
 
 
@@ -146,4 +146,4 @@ def frame(dataset=None):
     import pandas as pd
 
     chosen = ROWS if dataset is None else rows(dataset)
-    return pd.DataFrame([{**dataclasses.asdict(row), "label": row.label} for row in chosen])
+    return pd.DataFrame(chosen).astype({"rank": "Int64"}).assign(label=[r.label for r in chosen])

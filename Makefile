@@ -1,0 +1,49 @@
+# Everything a visitor runs, each target one visible command. `make` alone lists them.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+	2>/dev/null && echo $$python && break; done)
+ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
+help:
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+
+reproduce: .venv/installed  ## train the digits networks afresh, print their table beside the committed one
+	.venv/bin/lightlayers reproduce digits --fresh --outputs build/reproduce --compare outputs
+
+.venv: .venv/installed  ## only set up the environment, which every target does when needed
+
+lab: .venv/installed  ## open the notebooks in JupyterLab
+	.venv/bin/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+
+test: .venv/installed  ## all four checks below, two at a time
+	@mkdir -p build && rm -f build/test-*.log
+	@$(MAKE) --no-print-directory -k -j2 LOG='> build/$$@.log 2>&1' \
+	    lint test-tensorflow test-jax test-notebooks; \
+	status=$$?; tail -n +1 build/test-*.log; exit $$status
+
+lint: .venv/installed  ## code and notebooks are in style
+	.venv/bin/ruff check lightlayers notebooks tests
+	.venv/bin/ruff format --check lightlayers notebooks tests
+
+test-tensorflow: .venv/installed  ## every test passes on TensorFlow
+	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest tests
+
+test-jax: .venv/installed  ## the layers' tests pass on JAX
+	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -p no:cacheprovider \
+	    tests/test_layers.py tests/test_factorization.py $(LOG)
+
+test-notebooks: .venv/installed  ## the notebooks run, and give what they show
+	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -p no:cacheprovider \
+	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks $(LOG)
+
+.venv/bin/pip:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv here. On Debian or Ubuntu:" \
+	    "sudo apt install python3-venv. Elsewhere: make PYTHON=/path/to/one." >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+
+.venv/installed: .venv/bin/pip pyproject.toml constraints.txt
+	@echo "Installing TensorFlow, JAX and JupyterLab into .venv: 570 MB, 1 to 4 minutes, once."
+	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[cpu,jax,dask,test]"
+	@touch $@
+
+.PHONY: help .venv reproduce lab test lint test-tensorflow test-jax test-notebooks
