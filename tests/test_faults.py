@@ -33,7 +33,12 @@ def started(folder, *arguments):
     log = open(folder / "log", "w")
     outputs = ["--outputs", folder / "outputs"]
     process = subprocess.Popen(
-        command(*arguments, *outputs), cwd=folder, stdout=log, stderr=subprocess.STDOUT
+        command(*arguments, *outputs),
+        cwd=folder,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # A shell's background jobs are deaf to Ctrl-C, and so would their children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     log.close()
     return process

@@ -138,14 +138,14 @@ if backend.name() == "tensorflow":
     np.savez(weights, *model.get_weights())
 model.set_weights(list(np.load(weights).values()))
 rng = np.random.default_rng(0)
-images = rng.integers(0, 256, (640, *model.input_shape[1:]), dtype="uint8")
-labels = rng.integers(0, model.output_shape[-1], 640).astype("int32")
+images = rng.integers(0, 256, (160, *model.input_shape[1:]), dtype="uint8")
+labels = rng.integers(0, model.output_shape[-1], 160).astype("int32")
 optimizer = keras.optimizers.Adam(recipes.PAPER.schedule(dataset).learning_rate)
 optimizer.build(model.trainable_variables)
 loop = {"tensorflow": training._tensorflow_loop, "jax": training._jax_loop}[backend.name()]
-to_device, train, _ = loop(model, optimizer, 64)
+to_device, train, _ = loop(model, optimizer, 16)
 x, y = to_device(images), to_device(labels)
-np.save(file, [train(x, y, np.arange(i, i + 64))[0] for i in range(0, 640, 64)])
+np.save(file, [train(x, y, np.arange(i, i + 16))[0] for i in range(0, 160, 16)])
 """
     for case in (["mnist", "lightlayers-2"], ["cifar10", "separableconv2d"]):
         losses = []
