@@ -150,9 +150,7 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
             deviation = (np.mean(np.square(draw)) / rank) ** 0.25
             seeds = other_seeds(getattr(initializer, "seed", None), 2)
             return [
-                keras.ops.convert_to_numpy(
-                    keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
-                )
+                keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
                 for shape, own in zip(shapes, seeds, strict=True)
             ]
 

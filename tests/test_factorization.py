@@ -263,6 +263,7 @@ def test_starts_inside_fit(model):
         *((LightDense, channels, {"units": 10}, channels * 10) for channels in (784, 64, 32)),
         (LightDense, 4, {"units": 4}, 16),  # even at rank 2
         (LightConv2D, 4, {"filters": 5, "kernel_size": 1}, 20),  # the first bias decides
+        (LightConv2D, 12, {"filters": 8, "kernel_size": 1, "groups": 2}, 48),  # and counts once
         *(
             (LightConv2D, 16, {"filters": 32, "kernel_size": (3, 2), **kwargs}, weights)
             for form in ("paper", *LINEAR)
