@@ -252,6 +252,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         status = 130
         message = "interrupted. What is finished is kept; the same command goes on."
+    sys.stdout.flush()  # a pipe holds back what was said before
     print(f"lightlayers: {message}", file=sys.stderr)
     return status
 

@@ -36,9 +36,10 @@ class Display:
         for run, record in stored.items():
             self._measured(run, record["seconds"])
         for message in damaged:
-            print(f"damaged, to be trained again: {message}")
+            print(f"damaged, to be trained again: {message}", flush=True)
         count = sum(len(job.runs) for job in jobs)
-        print(f"{len(planned) - count} of {len(planned)} runs are stored, {count} to train.")
+        found = f"{len(planned) - count} of {len(planned)} runs are stored"
+        print(f"{found}, {count} to train.", flush=True)
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
             self._folder = pathlib.Path(folder)
             if self.live and jobs:
