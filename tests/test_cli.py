@@ -8,9 +8,10 @@ import sys
 import time
 
 import nbformat
+import numpy as np
 import pytest
 
-from lightlayers import cli, execution, runs
+from lightlayers import cli, display, execution, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHORT = ["--seeds", "1", "--epochs", "1", "--limit", "64"]
@@ -177,3 +178,72 @@ def test_a_killed_coordinator_leaves_no_training_behind(tmp_path):
     while children() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not children()
+
+
+def test_data_is_exported_and_checked(tmp_path, capsys, monkeypatch):
+    assert cli.main(["data", "export", str(tmp_path), "--names", "digits"]) == 0
+    arrays = np.load(tmp_path / "digits.npz")
+    assert arrays["x_train"].shape == (1437, 8, 8, 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["digits.npz"]
+    assert cli.main(["data", "check", "--names", "digits"]) == 0
+    assert "OK     digits" in capsys.readouterr().out
+    (tmp_path / "mnist.npz").write_bytes(b"nothing")
+    monkeypatch.setenv("LIGHTLAYERS_DATA", str(tmp_path))
+    assert cli.main(["data", "check", "--names", "mnist"]) == 1
+    assert f"WRONG  {tmp_path / 'mnist.npz'} can't be read" in capsys.readouterr().out
+    assert "'svhn'" in refused(capsys, "data", "check", "--names", "svhn")
+    assert "export DIR" in refused(capsys, "data", "export")
+
+
+def test_kernels_carry_their_environment(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert cli.main(["kernels"]) == 0
+    found = {
+        file.parent.name: json.loads(file.read_text())["env"]
+        for file in tmp_path.rglob("kernel.json")
+    }
+    assert found["lightlayers-cpu"]["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert found["lightlayers-gpu"]["LIGHTLAYERS_DEVICE"] == "gpu"
+
+
+def test_unknown_kernel_is_refused(capsys, tmp_path):
+    outputs = tmp_path / "outputs"
+    line = refused(capsys, "reproduce", "digits", "--kernel", "nope", "--outputs", outputs)
+    assert "--kernel nope" in line and "lightlayers kernels" in line and not outputs.exists()
+
+
+def test_status_counts_whole_short_and_damaged(tmp_path, capsys):
+    record = {"test": {}, "run": vars(runs.Run("digits", "conv2d", seed=42))}
+    runs.write(tmp_path, record)
+    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d", epochs=1))})
+    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d", seed=9))})
+    bad = runs.path(tmp_path, runs.Run("digits", "conv2d", seed=9))
+    bad.write_text("{")
+    assert cli.main(["status", "digits", "--outputs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "digits: 2 runs stored" in said
+    assert "conv2d            1 seeds, missing 1, 2, 3, 4 (1 shortened runs besides)" in said
+    assert f"damaged: {bad}" in said
+
+
+def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    planned = runs.plan("digits", ["conv2d", "lightlayers-1"], [1, 2])
+    jobs = [execution.Job(planned[:2]), execution.Job(planned[2:])]
+    view = display.Display(live=False)
+    with view.over(jobs, {}, planned, [], workers=1):
+        view.started(jobs[0])
+        view.progress_file(jobs[0]).write_text(
+            json.dumps({"id": planned[1].id, "epoch": 3, "epochs": 40})
+        )
+        text = "\n".join(map(str, view._view().renderables))
+        assert "0/4 runs done, 2 running, 2 waiting, 0 failed" in text
+        assert "digits-conv2d: seed 2, epoch 3 of 40" in text
+        now[0] += 60
+        view.ended(jobs[0])
+        jobs[1].error = "lost"
+        view.ended(jobs[1])
+    said = capsys.readouterr().out
+    assert "2/4 runs done, 0 running, 2 waiting, 0 failed · 1:00 so far, about 1:00 left" in said
+    assert "FAILED digits-lightlayers-1: lost" in said

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from lightlayers import datasets, figures, replication
 
@@ -98,3 +99,69 @@ def test_samples_shows_one_image_of_each_class():
     figure = figures.samples(data, ["zero", "one"], count=2)
     assert [axis.get_title() for axis in figure.axes] == ["zero", "one"]
     plt.close("all")
+
+
+def test_interval_covers_one_more_run():
+    # Five seeds and one published number from one distribution, two thousand times.
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        draws = special.expit(rng.normal(3, 0.3, 6))
+        low, high = replication.interval(draws[:5], "accuracy")
+        inside += low <= draws[5] <= high
+    assert 0.93 < inside / 2000 < 0.97
+
+
+def test_interval_stays_within_what_is_possible():
+    low, high = replication.interval([0.999, 1.0, 0.98], "accuracy")
+    assert 0 < low < high < 1
+    assert replication.interval([0.01, 0.5, 3.0], "loss")[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("printed", "values", "measure", "dataset", "expected"),
+    [
+        (".9775", [0.9768, 0.9778, 0.9773], "accuracy", "mnist", "REPLICATED"),
+        (".9775", [0.95, 0.98, 0.97], "accuracy", "mnist", "CONSISTENT, IMPRECISE"),
+        (".9775", [0.9740, 0.9741, 0.9742], "accuracy", "mnist", "CLOSE"),
+        (".9775", [0.9700, 0.9701, 0.9702], "accuracy", "mnist", "DIFFERENT"),
+        (".9775", [0.9700, 0.9701, 0.9702], "accuracy", "cifar10", "CLOSE"),
+        (".9775", [0.9775, 0.9775], "accuracy", "mnist", "NOT RUN"),
+        # Equal seeds make an interval of no width: the rounding box decides.
+        (".789", [0.7894, 0.7894, 0.7894], "accuracy", "fashion_mnist", "REPLICATED"),
+        (".7890", [0.7894, 0.7894, 0.7894], "accuracy", "fashion_mnist", "CLOSE"),
+        (".018", [0.041, 0.042, 0.043], "loss", "mnist", "DIFFERENT"),
+        ("1.21", [1.215, 1.204, 1.212], "loss", "cifar10", "REPLICATED"),
+    ],
+)
+def test_verdict(printed, values, measure, dataset, expected):
+    assert replication.verdict(printed, values, measure, dataset) == expected
+
+
+def test_table_beside_the_paper_says_how_many_seeds_there_are(runs):
+    table = replication.against_paper(runs.assign(dataset="mnist"), "mnist")
+    assert len(table) == 12
+    row = table[(table["method"] == "LightLayers (K = 2)") & (table["measure"] == "accuracy")]
+    assert row[["published", "n", "mean", "verdict"]].values.tolist() == [
+        [0.9749, 3, 0.72, "DIFFERENT"]
+    ]
+    empty = replication.against_paper(replication.frame([]), "cifar100")
+    assert set(empty["verdict"]) == {"NOT RUN"} and set(empty["n"]) == {0}
+    figure = figures.verdicts({"mnist": table, "cifar100": empty})
+    drawn = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert drawn == list(table["published"][::2])
+    plt.close("all")
+
+
+def test_cells_outside_by_chance():
+    verdicts = ["REPLICATED"] * 18 + ["CLOSE", "DIFFERENT", "NOT RUN"]
+    out, judged, chance = replication.outside(verdicts)
+    assert (out, judged) == (2, 20)
+    assert chance == pytest.approx(1 - 0.95**20 - 20 * 0.05 * 0.95**19)
+
+
+def test_contact_sheet_needs_the_data_only_once(tmp_path, monkeypatch):
+    file = figures.contact_sheet("digits", tmp_path)
+    assert file.read_bytes().startswith(b"\x89PNG") and not plt.get_fignums()
+    monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("the data was asked for"))
+    assert figures.contact_sheet("digits", tmp_path) == file
