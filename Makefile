@@ -29,11 +29,11 @@ test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest tests
 
 test-jax: .venv/installed  ## the layers' tests pass on JAX
-	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -p no:cacheprovider \
+	$(if $(LOG),@)$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -p no:cacheprovider \
 	    tests/test_layers.py tests/test_factorization.py $(LOG)
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
-	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -p no:cacheprovider \
+	$(if $(LOG),@)$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -p no:cacheprovider \
 	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks $(LOG)
 
 .venv/bin/pip:
