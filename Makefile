@@ -2,6 +2,7 @@
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
 	2>/dev/null && echo $$python && break; done)
+PROCESSES = 2
 ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 help:
@@ -15,26 +16,22 @@ reproduce: .venv/installed  ## train the digits networks afresh, print their tab
 lab: .venv/installed  ## open the notebooks in JupyterLab
 	.venv/bin/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: .venv/installed  ## all four checks below, two at a time
-	@mkdir -p build && rm -f build/test-*.log
-	@$(MAKE) --no-print-directory -k -j2 LOG='> build/$$@.log 2>&1' \
-	    lint test-tensorflow test-jax test-notebooks; \
-	status=$$?; tail -n +1 build/test-*.log; exit $$status
+test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 
 lint: .venv/installed  ## code and notebooks are in style
 	.venv/bin/ruff check lightlayers notebooks tests
 	.venv/bin/ruff format --check lightlayers notebooks tests
 
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
-	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest tests
+	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
 
 test-jax: .venv/installed  ## the layers' tests pass on JAX
-	$(if $(LOG),@)$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -p no:cacheprovider \
-	    tests/test_layers.py tests/test_factorization.py $(LOG)
+	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
+	    tests/test_layers.py tests/test_factorization.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
-	$(if $(LOG),@)$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -p no:cacheprovider \
-	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks $(LOG)
+	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
+	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
 
 .venv/bin/pip:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv here. On Debian or Ubuntu:" \

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -17,33 +18,38 @@ GRID = {
     "no-jit": "jit_compile=False",
     "steps": "steps_per_execution=50",
     "fused": "fused batch normalisation",
-    "suite": "the suite's own loop: an epoch is one graph, images stay uint8 on the device",
+    "input": "tf.data over uint8 images in memory, scaled in the graph",
+    "suite": "the suite's own loop: an epoch is one graph, the images stay on the device",
 }
 _WARM, _REPEATS = 10, 3
 
 
-def _images(dataset, steps, batch_size):
-    # The time does not depend on what is in the images.
+def _images(dataset):
+    # As many as the data set has, for the memory; what is in them does not change the time.
     shape, classes = networks.specification(dataset)
     random = np.random.default_rng(0)
-    count = steps * batch_size
+    count = sum(runs.SIZES[dataset])
     x = random.integers(0, 256, (count, *shape), dtype="uint8")
     return x, random.integers(0, classes, count).astype("int32"), classes
 
 
 def measure(variant, run, steps):
-    """Returns the seconds of one training step, the median of three measurements.
+    """Measures the training of one network on random images, as many as its data set has.
 
     Args:
         variant: String, a key of `GRID`.
-        run: A `runs.Run`, whose network is trained on random images.
+        run: A `runs.Run`, whose network is trained.
         steps: Integer, steps of one measurement.
+
+    Returns:
+        Pair of floats: seconds of one training step, the median of three measurements,
+        and the most memory that this process held so far, in megabytes.
     """
     keras = backend.load()
     recipe = recipes.get(run.recipe)
-    x, y, classes = _images(run.dataset, steps, recipe.batch_size)
-    level = list(GRID).index(variant)
-    if variant != "suite" and level < list(GRID).index("fused"):
+    x, y, classes = _images(run.dataset)
+    has = {name for name in GRID if list(GRID).index(name) <= list(GRID).index(variant)}
+    if "fused" not in has:
         from lightlayers import normalization
 
         normalization.BatchNormalization.call = keras.layers.BatchNormalization.call
@@ -62,14 +68,25 @@ def measure(variant, run, steps):
             optimizer,
             loss="categorical_crossentropy",
             metrics=["accuracy"],
-            jit_compile="auto" if level < list(GRID).index("no-jit") else False,
-            steps_per_execution=50 if level >= list(GRID).index("steps") else 1,
+            jit_compile=False if "no-jit" in has else "auto",
+            steps_per_execution=50 if "steps" in has else 1,
         )
-        images, labels = x / np.float32(255), np.eye(classes, dtype="float32")[y]
+        labels = np.eye(classes, dtype="float32")[y]
+        if "input" in has:
+            import tensorflow as tf
 
-        def train(count):
-            count *= recipe.batch_size
-            model.fit(images[:count], labels[:count], recipe.batch_size, shuffle=False, verbose=0)
+            whole = tf.data.Dataset.from_tensor_slices((x, labels)).batch(recipe.batch_size)
+            scaled = whole.map(lambda x, y: (tf.cast(x, "float32") / 255, y)).prefetch(2)
+
+            def train(count):
+                model.fit(scaled.take(count), verbose=0)
+        else:
+            images = x / np.float32(255)
+
+            def train(count):
+                end = count * recipe.batch_size
+                options = {"shuffle": False, "verbose": 0}
+                model.fit(images[:end], labels[:end], recipe.batch_size, **options)
 
     train(_WARM)
     train(steps)
@@ -78,11 +95,12 @@ def measure(variant, run, steps):
         began = time.perf_counter()
         train(steps)
         times.append((time.perf_counter() - began) / steps)
-    return float(np.median(times))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(np.median(times)), peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _in_processes(variant, run, steps, count):
-    """Seconds per step of the whole machine: `count` processes at once share the cores."""
+    """Seconds per step of the whole machine, whose cores `count` processes share, and memory."""
     environment = os.environ | (execution.SINGLE_THREADED if variant != "fit" else {})
     command = [sys.executable, "-m", "lightlayers.bench", variant, run.dataset, run.row, str(steps)]
     processes = [
@@ -92,7 +110,8 @@ def _in_processes(variant, run, steps, count):
     found = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise RuntimeError(f"The benchmark {variant} of {run.dataset} {run.row} failed.")
-    return float(np.mean([json.loads(text.splitlines()[-1]) for text in found])) / count
+    seconds, memory = zip(*(json.loads(text.splitlines()[-1]) for text in found), strict=True)
+    return float(np.mean(seconds)) / count, max(memory)
 
 
 def grid(planned, variants, steps, say=print):
@@ -105,38 +124,34 @@ def grid(planned, variants, steps, say=print):
         say: Function that takes one line of progress.
 
     Returns:
-        A `pandas.DataFrame`, one row per run: milliseconds per step of the first variant,
-        and for each other how many times its throughput. The last row is the geometric
-        mean.
+        A `pandas.DataFrame`, one row per run: milliseconds per step of the first variant
+        and the memory of one of its processes in megabytes, and for each other how many
+        times its throughput, and the memory of the last. The last row is the geometric mean.
     """
     import pandas as pd
 
-    cores = os.cpu_count()
+    first, last = variants[0], variants[-1]
     rows = []
     for number, run in enumerate(planned, 1):
-        seconds = {
-            variant: _in_processes(variant, run, steps, 1 if variant == "fit" else cores)
+        found = {
+            variant: _in_processes(variant, run, steps, 1 if variant == "fit" else os.cpu_count())
             for variant in variants
         }
-        base = seconds[variants[0]]
-        ratios = {variant: base / seconds[variant] for variant in variants[1:]}
-        rows.append(
-            {
-                "dataset": run.dataset,
-                "row": run.row,
-                f"{variants[0]} (ms/step)": 1000 * base,
-                **ratios,
-            }
-        )
+        base, memory = found[first]
+        ratios = {variant: base / found[variant][0] for variant in variants[1:]}
+        row = {"dataset": run.dataset, "row": run.row, f"{first} (ms/step)": 1000 * base}
+        row |= {f"{first} (MB)": memory, **ratios, f"{last} (MB)": found[last][1]}
+        rows.append(row)
         told = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
         say(f"{number}/{len(planned)} {run.dataset} {run.row}: {1000 * base:.1f} ms, {told}")
     table = pd.DataFrame(rows)
     mean = np.exp(np.log(table.select_dtypes("number")).mean())
     total = {"dataset": "geometric mean", "row": "", **mean}
-    return pd.concat([table, pd.DataFrame([total])], ignore_index=True).round(2)
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True).round(2)
+    return table.astype({name: int for name in table if name.endswith("(MB)")})
 
 
 if __name__ == "__main__":
     variant, dataset, row, steps = sys.argv[1:]
     (run,) = runs.plan(dataset, [row], [42])
-    print(measure(variant, run, int(steps)))
+    print(json.dumps(measure(variant, run, int(steps))))

@@ -32,7 +32,7 @@ class Display:
         """Shows the jobs while the context lasts."""
         self._jobs, self._workers, self._began = jobs, workers, time.monotonic()
         self._running, self._done, self._failed = {}, [], []
-        self._per_epoch = {}
+        self._per_epoch, self._overheads = {}, []
         for run, record in stored.items():
             self._measured(run, record["seconds"])
         for message in damaged:
@@ -47,6 +47,10 @@ class Display:
 
                 stack.enter_context(Live(get_renderable=self._view, refresh_per_second=2))
             yield
+        if self._overheads:
+            mean = statistics.mean(self._overheads)
+            what = "Papermill, kernel start and imports took"
+            print(f"{what} {mean:.0f} s a job, shared by its seeds.", flush=True)
 
     def progress_file(self, job):
         """Returns the path of the file in which a job's training says how far it is."""
@@ -63,8 +67,11 @@ class Display:
             _, began = self._running.pop(job.name, (job, None))
             (self._failed if job.error else self._done).append(job)
             if began and not job.error:
+                seconds = time.monotonic() - began
                 for run in job.runs:
-                    self._measured(run, (time.monotonic() - began) / len(job.runs))
+                    self._measured(run, seconds / len(job.runs))
+                if job.trained:
+                    self._overheads.append(seconds - job.trained)
         if job.error:
             print(f"FAILED {job.name}: {job.error}", flush=True)
         elif not self.live:

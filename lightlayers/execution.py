@@ -34,6 +34,7 @@ class Job:
 
     runs: list
     error: str = ""
+    trained: float = 0.0  # seconds, of the records that it wrote
 
     @property
     def name(self):
@@ -305,6 +306,9 @@ def _here(jobs, outputs, display, options, workers):
                 source = notebook(left[0].dataset)
                 told = options | {"fresh": fresh}
                 job.error = _perform(left, source, outputs, told, environment, processes)
+                if not job.error:
+                    written = runs.stored(outputs, left)[0].values()
+                    job.trained = sum(record["seconds"] for record in written)
         finally:
             lock.release()
 

@@ -85,7 +85,7 @@ def merge(factor_1, factor_2, form, groups=1):
 
     >>> kernel = np.random.rand(3, 3, 4, 8)
     >>> factors = split(kernel, rank=8, form="channel")
-    >>> np.allclose(merge(*factors, form="channel"), kernel)
+    >>> np.allclose(merge(*factors, form="channel"), kernel, atol=1e-6)
     True
     """
     ops = keras.ops

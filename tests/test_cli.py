@@ -241,9 +241,11 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
         assert "0/4 runs done, 2 running, 2 waiting, 0 failed" in text
         assert "digits-conv2d: seed 2, epoch 3 of 40" in text
         now[0] += 60
+        jobs[0].trained = 48.0
         view.ended(jobs[0])
         jobs[1].error = "lost"
         view.ended(jobs[1])
     said = capsys.readouterr().out
     assert "2/4 runs done, 0 running, 2 waiting, 0 failed · 1:00 so far, about 1:00 left" in said
     assert "FAILED digits-lightlayers-1: lost" in said
+    assert "Papermill, kernel start and imports took 12 s a job" in said

@@ -92,10 +92,11 @@ def restore(folder):
 
 
 def plant(folder, code):
+    """Puts code before the training, after what was planted before."""
     file = folder / "notebooks" / "digits.ipynb"
     notebook = nbformat.read(file, as_version=4)
-    cell = next(cell for cell in notebook.cells if "training.collect" in cell.source)
-    cell.source = code + "\n" + cell.source
+    place = next(i for i, cell in enumerate(notebook.cells) if "training.collect" in cell.source)
+    notebook.cells.insert(place, nbformat.v4.new_code_cell(code))
     nbformat.write(notebook, file)
 
 
@@ -190,22 +191,45 @@ def test_damaged_records_are_named_and_trained_again(folder):
     assert runs.read(first) and second.read_bytes() == kept
 
 
+# Fills the disk when the second seed's training ends, but for what the first left to it.
+FILLING = """
+import os, pathlib
+quick = training.train
+def train(run, progress=None):
+    record, full = quick(run, progress), pathlib.Path(outputs, "full")
+    if run.seed == 2 and not full.exists():
+        with open(full, "wb", buffering=0) as file:
+            while file.write(b"x" * 1024):
+                pass
+    return record
+training.train = train
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_full_disk(folder):
+@pytest.mark.parametrize("when", ["at the start", "after the first record"])
+def test_full_disk(folder, when):
     outputs = folder / "outputs"
     outputs.mkdir()
+    full = outputs / "full"
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", outputs]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("this machine mounts nothing")
+    choice = [*ROW, "--seeds", "1,2", "--epochs", "1"]
     try:
-        assert reproduce(folder, *ROW, "--seeds", "1", "--epochs", "1", "--dry-run").returncode == 0
-        shutil.copytree(ROOT / "outputs" / "runs" / "digits", folder / "kept")
-        full = outputs / "full"
-        full.write_bytes(b"x" * (196 * 1024))
-        done = reproduce(folder, *ROW, "--seeds", "1", "--epochs", "1")
+        if when == "at the start":
+            full.write_bytes(b"x" * (196 * 1024))
+        else:
+            plant(folder, FILLING)
+        done = reproduce(folder, *choice)
         assert done.returncode in (1, 2) and "No space left" in done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
-        assert not records(folder)
+        kept = records(folder)
+        assert len(kept) == (when != "at the start")
+        assert not list(outputs.glob("runs/digits/.*"))
+        subprocess.run(["mount", "-o", "remount,size=2m", outputs], check=True)
+        assert reproduce(folder, *choice).returncode == 0
+        assert len(records(folder)) == 2 and kept.items() <= records(folder).items()
     finally:
         subprocess.run(["umount", outputs], check=True)
 
