@@ -217,7 +217,8 @@ def _bench(options):
         print(f"{variant:10} {bench.GRID[variant]}")
     table = bench.grid(planned, options.variants, options.steps)
     print(table.to_string(index=False))
-    replication.save(table, options.outputs, "bench-grid")
+    name = "bench-grid" if len(options.variants) == 2 else "bench-grid-parts"
+    replication.save(table, options.outputs, name)
     return 0
 
 
