@@ -1,11 +1,21 @@
 """The `lightlayers` command: thin, over the modules above."""
 
 import argparse
+import json
 import os
 import pathlib
 import sys
 
-from lightlayers import datasets, display, execution, recipes, replication, runs
+from lightlayers import (
+    claims,
+    datasets,
+    display,
+    execution,
+    published,
+    recipes,
+    replication,
+    runs,
+)
 
 
 def _list(text):
@@ -30,12 +40,12 @@ def _parser():
     where = {"default": str(runs.default_outputs()), "metavar": "DIR"}
     reproduce = command("reproduce", _reproduce, "Train what is missing, then write the results.")
     add = reproduce.add_argument
-    add("names", nargs="+", metavar="NAME", help=f"{', '.join(datasets.NAMES)}, or all")
+    add("names", nargs="+", metavar="NAME", help=f"{', '.join(runs.NAMES)}, or all")
     add("--rows", type=_list, help="rows of the table, such as conv2d,lightlayers-3")
-    add("--seeds", type=_integers, default=list(runs.SEEDS), help="such as 42,1,2")
+    add("--seeds", type=_integers, help=f"such as 42,1,2 (default: {runs.SEEDS})")
     add("--epochs", type=int, help="instead of the recipe's")
     add("--limit", type=int, help="at most so many images of each split")
-    add("--recipe", default="paper", choices=sorted(recipes.RECIPES))
+    add("--recipe", choices=sorted(recipes.RECIPES), help="training protocol (default: paper)")
     add("--workers", type=int, help="rows at once (default: one a core)")
     add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains instead of this one")
     add("--kernel", help="name of a kernelspec, see `lightlayers kernels`")
@@ -54,8 +64,8 @@ def _parser():
     data.add_argument("what", choices=["check", "export"])
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
-    bench = command("bench", _bench, "Measure how fast the grid trains against the obvious way.")
-    bench.add_argument("what", choices=["grid"])
+    bench = command("bench", _bench, "Measure the grid against the obvious way, or the networks.")
+    bench.add_argument("what", choices=["grid", "networks"])
     bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
     bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])
@@ -90,30 +100,43 @@ def _known_kernel(name):
         )
 
 
+def _chosen(options, name):
+    """The parameters of a notebook that the options set."""
+    own = ("rows", "recipe") if name in datasets.NAMES else ()
+    for option in ("rows", "recipe"):
+        if name in runs.EXPERIMENTS and getattr(options, option) is not None:
+            raise ValueError(f"{name} has {option} of its own: leave out --{option}.")
+    chosen = {option: getattr(options, option) for option in (*own, "seeds", "epochs", "limit")}
+    return {option: value for option, value in chosen.items() if value is not None}
+
+
 def _reproduce(options):
-    names = list(datasets.NAMES) if options.names == ["all"] else options.names
-    choice = {
-        "rows": options.rows,
-        "seeds": options.seeds,
-        "recipe": options.recipe,
-        "epochs": options.epochs,
-        "limit": options.limit,
-    }
+    names = list(runs.NAMES) if options.names == ["all"] else options.names
+    if unknown := [name for name in names if name not in runs.NAMES]:
+        raise ValueError(
+            f"Unknown name. Expected some of {list(runs.NAMES)}, or all. "
+            f"Received: {', '.join(unknown)}"
+        )
     for name in ("workers", "timeout"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1. Received: {value}")
-    plans = {name: runs.plan(name, **choice) for name in names}
-    planned = [run for found in plans.values() for run in found]
+    choices = {name: _chosen(options, name) for name in names}
+    plans = {
+        name: (runs.plan if name in datasets.NAMES else runs.plan_experiment)(name, **choice)
+        for name, choice in choices.items()
+    }
+    planned = list(dict.fromkeys(run for found in plans.values() for run in found))
     if options.dry_run:
         stored, _ = runs.stored(options.outputs, planned)
         for run in planned:
             if run not in stored or options.fresh:
-                print(f"missing: {run.dataset} {run.row} seed {run.seed} ({run.id})")
+                recipe = "" if run.recipe == "paper" else f" {run.recipe}"
+                print(f"missing: {run.dataset} {run.row}{recipe} seed {run.seed} ({run.id})")
         return 0
     _known_kernel(options.kernel)
     _writable(options.outputs)
-    for name in names:
-        execution.check_parameters(execution.notebook(name), {**choice, "save": True})
+    for name, choice in choices.items():
+        execution.check_parameters(execution.notebook(name), choice | {"save": True})
     failed = execution.train(
         planned,
         options.outputs,
@@ -124,11 +147,12 @@ def _reproduce(options):
         timeout=options.timeout,
         scheduler=options.scheduler,
     )
-    parameters = {key: value for key, value in choice.items() if value is not None}
-    for name in names:
-        if any(job.runs[0].dataset == name for job in failed):
+    lost = {run for job in failed for run in job.runs}
+    for name, choice in choices.items():
+        if lost.intersection(plans[name]):
             continue
-        executed = execution.render(name, options.outputs, parameters | {"train": False})
+        result = runs.result_name(name, choice.get("recipe", "paper"))
+        executed = execution.render(name, options.outputs, choice | {"train": False}, result)
         if options.compare:
             _compare(plans[name], options.outputs, options.compare)
         print(f"\ntables    {pathlib.Path(options.outputs, 'tables')}")
@@ -157,34 +181,60 @@ def _compare(planned, outputs, stored):
 
 
 def _status(options):
-    everything = 0
-    for name in options.names or datasets.NAMES:
-        stored, damaged = runs.every(options.outputs, name, options.recipe)
+    def group(run):
+        return run.dataset, run.row, run.recipe
+
+    everything = set()
+    for name in options.names or runs.NAMES:
+        own = name not in runs.EXPERIMENTS
+        planned = runs.plan(name, recipe=options.recipe) if own else runs.plan_experiment(name)
+        expected = set(map(group, planned))
+        stored, damaged = [], []
+        for dataset in dict.fromkeys(run.dataset for run in planned):
+            found, wrong = runs.every(options.outputs, dataset)
+            others = own and options.recipe
+            stored += [run for run in found if group(run) in expected or run.recipe == others]
+            damaged += wrong
         print(f"{name}: {len(stored)} runs stored")
-        rows = runs.table_rows(name)
-        rows += sorted({run.row for run in stored} - set(rows))
-        for row in rows:
-            seeds = sorted(run.seed for run in stored if run.row == row and run.whole)
-            short = sum(run.row == row and not run.whole for run in stored)
-            missing = [seed for seed in runs.SEEDS if seed not in seeds]
-            text = f"  {row:16} {len(seeds):2} seeds"
-            text += f", missing {', '.join(map(str, missing))}" if missing else ""
+        for key in dict.fromkeys(map(group, [*planned, *stored])):
+            here = [run for run in stored if group(run) == key]
+            seeds = {run.seed for run in here if run.whole}
+            missing = [str(r.seed) for r in planned if group(r) == key and r.seed not in seeds]
+            text = f"  {key[1] if own else ' '.join(key):16} {len(seeds):2} seeds"
+            text += f", missing {', '.join(missing)}" if missing else ""
+            short = sum(not run.whole for run in here)
             print(text + (f" ({short} shortened runs besides)" if short else ""))
         for message in damaged:
             print(f"  damaged: {message}")
-        everything += len(stored)
-    print(f"{everything} runs in {options.outputs}")
+        everything.update(stored)
+    print(f"{len(everything)} runs in {options.outputs}")
     return 0
 
 
 def _report(options):
     _writable(options.outputs)
-    for name in (*datasets.NAMES, "report"):
+    for name in ("layers", *runs.NAMES, "report"):
         if name in datasets.NAMES and not runs.every(options.outputs, name)[0]:
             print(f"no runs   {name}: lightlayers reproduce {name}")
             continue
         print(f"notebook  {execution.render(name, options.outputs, {})}")
+    readme = pathlib.Path(options.outputs).resolve().parent / "README.md"
+    if readme.exists() and _BEGIN in (text := readme.read_text()):
+        readme.write_text(with_headline(text, options.outputs))
+        print(f"headline  {readme}")
     return 0
+
+
+_BEGIN, _END = "<!-- written by `lightlayers report` -->", "<!-- end -->"
+
+
+def with_headline(text, outputs):
+    """Returns a README with what its marked part says computed from the stored runs."""
+    found = [runs.every(outputs, name)[0] for name in published.DATASETS]
+    records = [record for stored in found for run, record in stored.items() if run.whole]
+    headline = claims.headline(replication.frame(records), replication.timings(outputs))
+    before, _, rest = text.partition(_BEGIN)
+    return f"{before}{_BEGIN}\n{headline}\n{_END}{rest.partition(_END)[2]}"
 
 
 def _data(options):
@@ -213,6 +263,13 @@ def _bench(options):
     if unknown := set(options.variants) - set(bench.GRID):
         raise ValueError(f"Unknown variants. Expected {list(bench.GRID)}. Received: {unknown}")
     planned = [run for name in options.names for run in runs.plan(name, options.rows, [42])]
+    if options.what == "networks":
+        found = bench.measure_networks(planned)
+        target = pathlib.Path(options.outputs, "bench", "networks.json")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(found, indent=1) + "\n")
+        print(target)
+        return 0
     for variant in options.variants:
         print(f"{variant:10} {bench.GRID[variant]}")
     table = bench.grid(planned, options.variants, options.steps)

@@ -38,8 +38,12 @@ class Job:
 
     @property
     def name(self):
-        run = self.runs[0]
-        return f"{run.dataset}-{run.row}"
+        return _name(self.runs[0])
+
+
+def _name(run):
+    name = f"{run.dataset}-{run.row}"
+    return name if run.recipe == "paper" else f"{name}-{run.recipe}"
 
 
 class Stopped(Exception):
@@ -159,7 +163,7 @@ def papermill(source, target, parameters, kernel=None, timeout=DAY, environment=
 def _perform(planned, source, outputs, options, environment=None, within=None):
     """Trains runs of one row into an outputs folder, again what was lost; returns the error."""
     run = planned[0]
-    kept = pathlib.Path(outputs, "failed", f"{run.dataset}-{run.row}.ipynb")
+    kept = pathlib.Path(outputs, "failed", f"{_name(run)}.ipynb")
     for _ in range(_TRIES):
         parameters = {
             "rows": [run.row],
@@ -267,7 +271,7 @@ def train(
     for run in planned:
         if fresh or run not in good:
             # A lost worker of a cluster should cost one run, not a row of them.
-            key = run if scheduler else (run.dataset, run.row)
+            key = run if scheduler else _name(run)
             grouped.setdefault(key, []).append(run)
     jobs = [Job(found) for found in grouped.values()]
     options = {"fresh": fresh, "kernel": kernel, "timeout": timeout}
@@ -372,13 +376,14 @@ def _on_cluster(jobs, outputs, display, options, address):
         return _gather(futures, display, receive)
 
 
-def render(name, outputs, parameters):
+def render(name, outputs, parameters, result=None):
     """Executes a notebook from stored runs into outputs, with its tables and figures.
 
     Args:
         name: String, the notebook's.
         outputs: Path of the outputs folder.
         parameters: Dictionary of parameters.
+        result: String, the executed notebook's name. Defaults to `name`.
 
     Returns:
         Path of the executed notebook.
@@ -388,7 +393,7 @@ def render(name, outputs, parameters):
     """
     import nbformat
 
-    target = pathlib.Path(outputs, "notebooks", f"{name}.ipynb")
+    target = pathlib.Path(outputs, "notebooks", f"{result or name}.ipynb")
     source = notebook(name)
     parameters = parameters | {"outputs": os.path.relpath(outputs, source.parent), "save": True}
     with tempfile.TemporaryDirectory() as scratch:

@@ -42,6 +42,7 @@ def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
         kernel_size,
         rank=rank,
         bias_initializer=recipe.bias_initializer,
+        intermediate_activation=recipe.intermediate_activation,
         kernel_regularizer=keras.regularizers.L2(recipe.kernel_l2),
         **kwargs,
     )

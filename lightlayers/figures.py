@@ -189,6 +189,30 @@ def learning_curves(records):
     return figure
 
 
+def ablation(runs):
+    """Returns a figure of test accuracy by recipe, every seed a point, one panel a data set.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it.
+    """
+    names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
+    figure, axes = _axes(len(names), height=3.8, squeeze=False)
+    for name, axis in zip(names, axes.flat, strict=True):
+        ours = runs[runs["dataset"] == name]
+        order = list(dict.fromkeys(ours["recipe"]))
+        for i, recipe in enumerate(order):
+            values = ours.loc[ours["recipe"] == recipe, "accuracy"]
+            color = "#D55E00" if recipe == "paper" else "#0072B2"
+            axis.plot(values, [i] * len(values), "o", color=color, alpha=0.5)
+            axis.plot(values.mean(), i, "|", ms=16, mew=2.5, color=color)
+        axis.set_yticks(range(len(order)), order)
+        axis.invert_yaxis()
+        axis.set_xlim(left=0)
+        title = f"{name}, {ours['label'].iloc[0]}" if len(ours) else name
+        axis.set(xlabel="test accuracy", title=title)
+    return figure
+
+
 def save(figure, outputs, name):
     """Writes a figure as PNG, without the date that would make every file a new one."""
     target = pathlib.Path(outputs, "figures", f"{name}.png")

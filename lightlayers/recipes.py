@@ -35,6 +35,8 @@ class Recipe:
         validation: `"test"` (the authors' way: the schedule sees the test labels) or
             `"held-out"` (the last tenth of the training set).
         bias_initializer: String, of the convolutions of factorised methods.
+        intermediate_activation: String or `None`, between the factors of their
+            convolutions, as in `LightConv2D`.
         kernel_l2: Float, the L2 penalty on each factor of their convolutions.
         dense_rank: Integer, the rank of their dense layer.
         dense_scale: `None` or `"paper"`, the `scale` of their dense layer.
@@ -47,6 +49,7 @@ class Recipe:
     shuffle: bool = False
     validation: str = "test"
     bias_initializer: str = "glorot_uniform"
+    intermediate_activation: str | None = "auto"
     kernel_l2: float = 1e-4
     dense_rank: int = 8
     dense_scale: str | None = "paper"
@@ -73,7 +76,30 @@ PAPER = Recipe(
     ),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER,)}
+
+
+def _faster(learning_rate):
+    return tuple(
+        (dataset, dataclasses.replace(schedule, learning_rate=learning_rate))
+        for dataset, schedule in PAPER.schedules
+    )
+
+
+# One change at a time from "paper", and all of them, to find out what makes CIFAR-100 fail.
+# They watch the test set as "paper" does: anything else would be a second change.
+CHANGES = {
+    "no-scale": {"dense_scale": None},
+    "zero-biases": {"bias_initializer": "zeros"},
+    "rate-1e-3": {"schedules": _faster(1e-3)},
+    "shuffled": {"shuffle": True},
+    "no-relu": {"intermediate_activation": None},
+    "no-l2": {"kernel_l2": 0.0},
+}
+CHANGES["all-changes"] = {key: value for each in CHANGES.values() for key, value in each.items()}
+
+RECIPES = {"paper": PAPER} | {
+    name: dataclasses.replace(PAPER, name=name, **changes) for name, changes in CHANGES.items()
+}
 
 
 def get(name):

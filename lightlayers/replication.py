@@ -1,15 +1,17 @@
 """Statistics over runs: from records to the tables that stand beside the paper's."""
 
+import json
 import math
 import pathlib
 
 from lightlayers import families, published
 
 _COLUMNS = (
-    "dataset row label method rank seed accuracy loss cross_entropy parameters multiply_adds "
+    "dataset row label method rank recipe seed accuracy loss cross_entropy parameters multiply_adds "
     "weight_file_bytes epochs seconds_per_epoch backend device"
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
+MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}
 # Fixed before anything was run: points of accuracy as a fraction, share of a loss.
 TOLERANCES = {"accuracy": 0.01, "mnist accuracy": 0.005, "loss": 0.10}
 
@@ -21,8 +23,8 @@ def frame(records):
         records: Iterable of records, as `runs.stored` returns them.
 
     Returns:
-        A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `seed`,
-        `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `parameters`,
+        A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
+        `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `parameters`,
         `multiply_adds`, `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend`
         and `device`.
     """
@@ -39,6 +41,7 @@ def frame(records):
                 "label": label,
                 "method": run["method"],
                 "rank": run["rank"],
+                "recipe": run["recipe"],
                 "seed": run["seed"],
                 **record["test"],
                 "parameters": record["parameters"]["total"],
@@ -150,33 +153,51 @@ def against_paper(runs, dataset):
         dataset: String, which table.
 
     Returns:
-        A `pandas.DataFrame` with two rows per row of the paper's table, for accuracy
-        and for loss: `method`, `parameters`, `measure`, `published`, `n`, `mean`, `sd`,
-        `low`, `high` (the prediction interval) and `verdict`.
+        A `pandas.DataFrame` with three rows per row of the paper's table, for
+        `"accuracy"`, for `"loss"` (as the authors evaluate it, with the L2 penalties) and
+        for `"cross-entropy"` (without them, against the same published loss): `method`,
+        `measure`, `published`, `n`, `mean`, `sd`, `min`, `max`, `low`, `high` (the
+        prediction interval) and `verdict`.
     """
     import pandas as pd
 
     lines = []
     for row in published.rows(dataset):
         ours = runs[(runs["dataset"] == dataset) & (runs["label"] == row.label)]
-        for measure in ("accuracy", "loss"):
-            printed, values = getattr(row, measure), ours[measure]
-            low, high = interval(values, measure) if len(values) > 1 else (math.nan, math.nan)
+        for measure, column in MEASURES.items():
+            scale = "accuracy" if measure == "accuracy" else "loss"
+            printed, values = getattr(row, scale), ours[column]
+            low, high = interval(values, scale) if len(values) > 1 else (math.nan, math.nan)
             lines.append(
                 {
                     "method": row.label,
-                    "parameters": row.parameters,
                     "measure": measure,
                     "published": float(printed),
                     "n": len(values),
                     "mean": values.mean(),
                     "sd": values.std(),
+                    "min": values.min(),
+                    "max": values.max(),
                     "low": low,
                     "high": high,
-                    "verdict": verdict(printed, list(values), measure, dataset),
+                    "verdict": verdict(printed, list(values), scale, dataset),
                 }
             )
     return pd.DataFrame(lines).round(4)
+
+
+def cells(runs):
+    """Returns the four tables of `against_paper` as one, with the column `dataset` in front."""
+    import pandas as pd
+
+    tables = {name: against_paper(runs, name) for name in published.DATASETS}
+    return pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
+
+
+def counts(cells):
+    """Returns how many cells have each verdict, one row per measure."""
+    found = cells.groupby(["measure", "verdict"], sort=False).size().unstack(fill_value=0)
+    return found.reindex(columns=VERDICTS, fill_value=0).rename_axis(columns=None)
 
 
 def outside(verdicts):
@@ -196,24 +217,49 @@ def outside(verdicts):
     return out, len(judged), float(stats.binom.sf(out - 1, len(judged), 0.05))
 
 
-def networks(runs):
+def networks(runs, timings=None):
     """Returns what the networks cost, one row per method, in the order of `runs`.
 
     Args:
-        runs: DataFrame, as `frame` returns it.
+        runs: DataFrame, as `frame` returns it, of one data set.
+        timings: Dictionary, as `timings` returns it, or `None`.
 
     Returns:
         A `pandas.DataFrame`: `method`, `parameters`, `of ...` (their share of the
-        first row's), `multiply-adds` and `weight file` (kB).
+        first row's), `multiply-adds`, `weight file` (kB), and of the timings, in
+        milliseconds, `1 image`, `256 images` (a forward pass) and `training step`.
     """
     table = runs.drop_duplicates("label")[
-        ["label", "parameters", "multiply_adds", "weight_file_bytes"]
+        ["dataset", "row", "label", "parameters", "multiply_adds", "weight_file_bytes"]
     ].reset_index(drop=True)
+    table["weight file (kB)"] = (table.pop("weight_file_bytes") / 1000).round(1)
+    tasks = {"forward 1": "1 image", "forward 256": "256 images", "train": "training step"}
+    for task, name in tasks.items() if timings else ():
+        known = {
+            (row["dataset"], row["row"]): row["milliseconds"]
+            for row in timings["rows"]
+            if row["task"] == task
+        }
+        keys = zip(table["dataset"], table["row"], strict=True)
+        table[f"{name} (ms)"] = [round(known.get(key, math.nan), 2) for key in keys]
+    table = table.drop(columns=["dataset", "row"])
     if not table.empty:
         share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)
         table.insert(2, f"of {table['label'].iloc[0]}", share)
-    table["weight file (kB)"] = (table.pop("weight_file_bytes") / 1000).round(1)
     return table.rename(columns={"label": "method", "multiply_adds": "multiply-adds"})
+
+
+def timings(outputs):
+    """Returns what `lightlayers bench networks` has measured, `None` before it has.
+
+    Args:
+        outputs: Path of the outputs folder.
+
+    Returns:
+        Dictionary with `environment` and `rows`, see `bench.measure_networks`.
+    """
+    file = pathlib.Path(outputs, "bench", "networks.json")
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 def conclusions(runs):
@@ -247,8 +293,10 @@ def conclusions(runs):
 
 
 def save(table, outputs, name):
-    """Writes a table as CSV and as Markdown into the outputs folder."""
+    """Writes a table as CSV, Markdown and LaTeX into the outputs folder."""
     folder = pathlib.Path(outputs, "tables")
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / f"{name}.csv", index=False)
     (folder / f"{name}.md").write_text(table.to_markdown(index=False) + "\n")
+    plain = {"index": False, "escape": True, "float_format": "%.4g", "na_rep": ""}
+    (folder / f"{name}.tex").write_text(table.to_latex(**plain))

@@ -20,6 +20,15 @@ SIZES = {
     "cifar100": (50000, 10000),
 }
 
+# Notebooks beside those of the data sets: (data set, row, recipes) of what they compare.
+EXPERIMENTS = {
+    "collapse": (
+        ("cifar100", "lightlayers-5", ("paper", *recipes.CHANGES)),
+        ("cifar10", "lightlayers-1", ("paper", "no-scale", "zero-biases", "all-changes")),
+    ),
+}
+NAMES = (*datasets.NAMES, *EXPERIMENTS)
+
 
 class RecordError(Exception):
     """A record that is damaged, edited, or of another version of its format."""
@@ -141,6 +150,31 @@ def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=Non
     return list(dict.fromkeys(found))
 
 
+def plan_experiment(name, seeds=SEEDS[:3], epochs=None, limit=None):
+    """Returns the runs that a notebook of `EXPERIMENTS` compares, recipe by recipe.
+
+    Args:
+        name: String, a key of `EXPERIMENTS`.
+        seeds: List of integers. Defaults to the first three of the suite's.
+        epochs: Positive integer, or `None` for the recipes'.
+        limit: Positive integer, the most images of each split, or `None` for all.
+
+    Returns:
+        List of `Run`.
+    """
+    return [
+        run
+        for dataset, row, recipes_ in EXPERIMENTS[name]
+        for recipe in recipes_
+        for run in plan(dataset, [row], seeds, recipe, epochs, limit)
+    ]
+
+
+def result_name(name, recipe):
+    """Returns the name of a notebook's tables and figures, such as `"mnist-shuffled"`."""
+    return name if recipe == "paper" else f"{name}-{recipe}"
+
+
 def path(outputs, run):
     """Returns where the record of a run is kept."""
     name = f"{run.row}-seed{run.seed}-{run.id}.json"
@@ -223,13 +257,13 @@ def stored(outputs, runs):
     return found, damaged
 
 
-def every(outputs, dataset, recipe="paper"):
+def every(outputs, dataset, recipe=None):
     """Returns all stored runs of a data set, and what is wrong with damaged records.
 
     Args:
         outputs: Path of the outputs folder.
         dataset: String, one of `datasets.NAMES`.
-        recipe: String, one of `recipes.RECIPES`.
+        recipe: String, one of `recipes.RECIPES`, or `None` for all of them.
 
     Returns:
         Dictionary from `Run` to its record, and a list of messages.
@@ -243,7 +277,7 @@ def every(outputs, dataset, recipe="paper"):
             damaged.append(str(error))
             continue
         run = Run(**record["run"])
-        if run.recipe == recipe and path(outputs, run) == file:
+        if recipe in (None, run.recipe) and path(outputs, run) == file:
             found[run] = record
     return found, damaged
 

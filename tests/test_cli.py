@@ -109,6 +109,7 @@ def test_reproduce_trains_and_writes_everything(reproduced):
     assert kept == {
         "tables/digits.csv",
         "tables/digits.md",
+        "tables/digits.tex",
         "figures/digits-accuracy.png",
         "figures/digits-curves.png",
         "notebooks/digits.ipynb",
@@ -137,6 +138,45 @@ def test_a_second_call_trains_nothing_and_fresh_trains_again(reproduced, capsys,
     assert len(rendered) == 1
     assert cli.main([*arguments, "--fresh"]) == 0
     assert all(file.stat().st_mtime_ns > old for file, old in zip(files, before, strict=True))
+
+
+def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
+    choice = ["collapse", "--seeds", "7", "--outputs", str(tmp_path)]
+    assert cli.main(["reproduce", *choice, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8 + 4
+    assert lines[0].startswith("missing: cifar100 lightlayers-5 seed 7 (")
+    assert lines[1].startswith("missing: cifar100 lightlayers-5 no-scale seed 7 (")
+    assert "leave out --rows" in refused(capsys, "reproduce", *choice, "--rows", "conv2d")
+    assert "leave out --recipe" in refused(capsys, "reproduce", *choice, "--recipe", "no-l2")
+
+
+def test_rows_of_an_experiment_are_jobs_of_their_own():
+    planned = runs.plan_experiment("collapse", [1, 2])
+    assert len(planned) == len(set(planned)) == 24
+    assert len({execution.Job([run]).name for run in planned}) == 12
+    assert execution.Job(planned[:1]).name == "cifar100-lightlayers-5"
+
+
+def test_status_tells_recipes_of_an_experiment_apart(tmp_path, capsys):
+    run = runs.Run("cifar100", "lightlayers", 5, "no-scale", seed=1)
+    runs.write(tmp_path, {"test": {}, "run": vars(run)})
+    assert cli.main(["status", "--outputs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "cifar100: 0 runs stored" in said and "collapse: 1 runs stored" in said
+    assert "  cifar100 lightlayers-5 no-scale  1 seeds, missing 42, 2\n" in said
+    assert "  cifar100 lightlayers-5 paper  0 seeds, missing 42, 1, 2\n" in said
+
+
+def test_results_of_another_recipe_have_names_of_their_own():
+    assert runs.result_name("mnist", "paper") == "mnist"
+    assert runs.result_name("mnist", "shuffled") == "mnist-shuffled"
+
+
+def test_readme_says_what_the_records_say(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    assert cli.with_headline(text, ROOT / "outputs") == text
+    assert "0 runs of the 28 rows" in cli.with_headline(text, tmp_path)
 
 
 def test_plain_papermill(tmp_path):

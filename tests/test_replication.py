@@ -1,17 +1,26 @@
 """From records to tables, conclusions and figures."""
 
+import pathlib
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import special
 
-from lightlayers import datasets, figures, replication
+from lightlayers import datasets, figures, published, replication
+from lightlayers import runs as store
 
 
 def record(method, rank, seed, accuracy, parameters=100):
     return {
-        "run": {"dataset": "digits", "method": method, "rank": rank, "seed": seed},
+        "run": {
+            "dataset": "digits",
+            "method": method,
+            "rank": rank,
+            "recipe": "paper",
+            "seed": seed,
+        },
         "test": {"accuracy": accuracy, "loss": 1 - accuracy, "cross_entropy": 0.9 - accuracy},
         "parameters": {"total": parameters, "trainable": parameters},
         "multiply_adds": 1000,
@@ -59,11 +68,39 @@ def test_conclusions_pair_the_seeds(runs):
     assert "not among" in replication.conclusions(runs[runs["method"] != "conv2d"])[0]
 
 
-def test_save_writes_csv_and_markdown(runs, tmp_path):
+def test_networks_takes_the_timings_of_its_own_rows(runs):
+    rows = [
+        {"dataset": "digits", "row": "lightlayers-2", "task": "train", "milliseconds": 12.345},
+        {"dataset": "mnist", "row": "conv2d", "task": "train", "milliseconds": 99},
+    ]
+    table = replication.networks(runs, {"rows": rows}).set_index("method")
+    assert table.loc["LightLayers (K = 2)", "training step (ms)"] == 12.35
+    assert table["training step (ms)"].isna().to_dict()["Conv2D"]
+    assert replication.networks(runs).columns[-1] == "weight file (kB)"
+
+
+def test_save_writes_csv_markdown_and_latex(runs, tmp_path):
     table = replication.summary(runs)
     replication.save(table, tmp_path, "digits")
     assert pd.read_csv(tmp_path / "tables" / "digits.csv").equals(table)
     assert "| LightLayers (K = 2) |" in (tmp_path / "tables" / "digits.md").read_text()
+    latex = (tmp_path / "tables" / "digits.tex").read_text()
+    assert "LightLayers (K = 2) & 100 &" in latex and "loss sd" in latex
+
+
+@pytest.mark.parametrize("name", published.DATASETS)
+def test_committed_tables_follow_from_the_committed_records(name):
+    outputs = pathlib.Path(__file__).parents[1] / "outputs"
+    number = published.rows(name)[0].table.lower().replace(" ", "")
+    file = outputs / "tables" / f"{number}.csv"
+    stored, damaged = store.every(outputs, name, "paper")
+    assert not damaged
+    planned = set(store.plan(name))
+    records = [record for run, record in stored.items() if run in planned]
+    if not records:
+        pytest.skip("no records yet")
+    table = replication.against_paper(replication.frame(records), name)
+    pd.testing.assert_frame_equal(pd.read_csv(file), table, check_dtype=False)
 
 
 def test_every_seed_is_a_point_in_the_figure(runs):
@@ -140,16 +177,20 @@ def test_verdict(printed, values, measure, dataset, expected):
 
 def test_table_beside_the_paper_says_how_many_seeds_there_are(runs):
     table = replication.against_paper(runs.assign(dataset="mnist"), "mnist")
-    assert len(table) == 12
+    assert len(table) == 18
     row = table[(table["method"] == "LightLayers (K = 2)") & (table["measure"] == "accuracy")]
     assert row[["published", "n", "mean", "verdict"]].values.tolist() == [
         [0.9749, 3, 0.72, "DIFFERENT"]
     ]
+    # The same published loss against ours with and without the penalties.
+    losses = table[table["method"] == "LightLayers (K = 2)"].set_index("measure")
+    assert losses.loc[["loss", "cross-entropy"], "published"].tolist() == [0.0554] * 2
+    assert losses.loc[["loss", "cross-entropy"], "mean"].tolist() == [0.28, 0.18]
     empty = replication.against_paper(replication.frame([]), "cifar100")
     assert set(empty["verdict"]) == {"NOT RUN"} and set(empty["n"]) == {0}
     figure = figures.verdicts({"mnist": table, "cifar100": empty})
     drawn = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert drawn == list(table["published"][::2])
+    assert drawn == list(table["published"][::3])
     plt.close("all")
 
 
@@ -165,3 +206,14 @@ def test_contact_sheet_needs_the_data_only_once(tmp_path, monkeypatch):
     assert file.read_bytes().startswith(b"\x89PNG") and not plt.get_fignums()
     monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("the data was asked for"))
     assert figures.contact_sheet("digits", tmp_path) == file
+
+
+def test_ablation_figure_has_a_point_for_every_seed(runs):
+    both = pd.concat([runs, runs.assign(recipe="no-scale", accuracy=runs["accuracy"] + 0.05)])
+    light = both[both["method"] == "lightlayers"]
+    (axis,) = figures.ablation(light).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["paper", "no-scale"]
+    drawn = np.concatenate([line.get_xdata() for line in axis.lines if line.get_marker() == "o"])
+    np.testing.assert_allclose(sorted(drawn), sorted(light["accuracy"]))
+    assert figures.ablation(runs[:0]).axes
+    plt.close("all")

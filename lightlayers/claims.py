@@ -1,0 +1,274 @@
+"""The paper's nine claims, each judged from the runs by a rule that was fixed before them."""
+
+import math
+
+from lightlayers import families, published, replication
+
+VERDICTS = ("HOLDS", "HOLDS IN PART", "FAILS", "UNDECIDED", "NOT RUN", "NO CLAIM")
+_ROUNDING, _TOLERANCE = 0.5, 1.0  # points: a drop is printed in whole ones
+_SAME_TIME = 0.05  # two times that differ by less are called equal
+
+
+def paired(runs, dataset, first, second):
+    """Returns the points of accuracy by which one method is above another, seed by seed.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it.
+        dataset: String.
+        first: String, a label such as `"Conv2D"`, or a pair of label and recipe.
+        second: The same, of the other.
+
+    Returns:
+        A `pandas.Series` of points over the seeds that both have.
+    """
+
+    def accuracy(which):
+        label, recipe = which if isinstance(which, tuple) else (which, "paper")
+        chosen = (runs["dataset"] == dataset) & (runs["label"] == label)
+        return runs[chosen & (runs["recipe"] == recipe)].set_index("seed")["accuracy"]
+
+    return (100 * (accuracy(first) - accuracy(second))).dropna()
+
+
+def mean_interval(values):
+    """Returns mean, lower and upper end of the 95% t-interval of the mean."""
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return values.mean(), values.mean() - half, values.mean() + half
+
+
+def _told(values):
+    if len(values) < 2:
+        return "too few runs"
+    mean, low, high = mean_interval(values)
+    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f}, {len(values)} seeds)"
+
+
+def _drop(claim, values):
+    if len(values) < 3:
+        return "NOT RUN"
+    _, low, high = mean_interval(values)
+    if claim.only:
+        most = claim.drop + _ROUNDING
+        return "HOLDS" if high <= most else "FAILS" if low > most else "UNDECIDED"
+    least, most = (claim.drop + sign * (_ROUNDING + _TOLERANCE) for sign in (-1, 1))
+    if least <= low and high <= most:
+        return "HOLDS"
+    return "FAILS" if high < least or low > most else "UNDECIDED"
+
+
+def _above_zero(values, least=0.0):
+    if len(values) < 3:
+        return "NOT RUN"
+    _, low, high = mean_interval(values)
+    return "HOLDS" if low > least else "FAILS" if high < least else "UNDECIDED"
+
+
+def _count(claim, row, base):
+    times = base.parameters / row.parameters
+    holds = abs(times / claim.times - 1) <= 0.05
+    text = f"{base.parameters:,} / {row.parameters:,} parameters = {times:.2f}"
+    return "HOLDS" if holds else "FAILS", text
+
+
+def _times(timings, tasks):
+    """Ratios to Conv2D of the rows that the paper's claims are about."""
+    headline = {(c.dataset, f"lightlayers-{c.rank}") for c in published.CLAIMS if c.dataset}
+    return {
+        (row["dataset"], row["task"]): row["ratio"]
+        for row in timings["rows"]
+        if (row["dataset"], row["row"]) in headline and row["task"] in tasks
+    }
+
+
+def _less(ratios):
+    if not ratios:
+        return "NOT RUN"
+    if all(ratio < 1 - _SAME_TIME for ratio in ratios):
+        return "HOLDS"
+    return "FAILS" if all(ratio > 1 - _SAME_TIME for ratio in ratios) else "HOLDS IN PART"
+
+
+def judge(runs, timings=None):
+    """Returns the claims of `published.CLAIMS`, each part with its verdict and computation.
+
+    The rules: a printed drop is a whole number of points, so it stands for itself ± 0.5.
+    "Only" holds if the 95% t-interval of the mean paired difference ends below that,
+    "around" if the interval lies within 1 point more on either side. A ratio of parameters
+    holds within 5%. That few parameters explain a low accuracy fails if the same number of
+    them, trained otherwise, is better by more than 1 point. "Less" of a cost holds if it is
+    less in every network that the claims are about; times within 5% count as equal.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it, of all data sets and recipes.
+        timings: Dictionary, as `replication.timings` returns it, or `None`.
+
+    Returns:
+        A `pandas.DataFrame` with the columns `claim` (its number), `place`, `part`,
+        `verdict` (one of `VERDICTS`) and `computation`.
+    """
+    import pandas as pd
+
+    lines = []
+
+    def add(number, part, verdict, computation):
+        place = published.CLAIMS[number - 1].place
+        lines.append((number, place, part, verdict, computation))
+
+    for number, claim in enumerate(published.CLAIMS[:4], 1):
+        label = families.label("lightlayers", claim.rank)
+        row = next(r for r in published.rows(claim.dataset) if r.label == label)
+        base = published.rows(claim.dataset)[0]
+        add(number, f"{claim.times:g} times fewer parameters", *_count(claim, row, base))
+        drop = paired(runs, claim.dataset, base.label, label)
+        told = f"Conv2D - K = {claim.rank}: {_told(drop)}"
+        if claim.drop:
+            word = "only" if claim.only else "around"
+            add(number, f"{word} {claim.drop}% drop", _drop(claim, drop), told)
+        if "SeparableConv2D" in claim.about:
+            gain = paired(runs, claim.dataset, label, "SeparableConv2D")
+            told = f"K = {claim.rank} - SeparableConv2D: {_told(gain)}"
+            add(number, "better than SeparableConv2D", _above_zero(gain), told)
+        if not claim.drop:
+            _add_collapse(add, number, claim, label, runs)
+
+    _add_costs(add, runs, timings)
+    add(7, published.CLAIMS[6].about, "NO CLAIM", "")
+    epochs = ", ".join(f"{place}: {count}" for place, count in published.EPOCHS.items())
+    add(8, "20 epochs for all models", "FAILS", f"the paper's own epochs: {epochs}")
+    _add_losses(add, runs)
+    columns = ["claim", "place", "part", "verdict", "computation"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _add_collapse(add, number, claim, label, runs):
+    rows = {row.label: row for row in published.rows(claim.dataset)}
+    few, ours = rows["SeparableConv2D"], rows[label]
+    add(
+        number,
+        "few parameters explain the low accuracy: in the paper",
+        "FAILS" if few.accuracy_value > ours.accuracy_value + _TOLERANCE / 100 else "HOLDS",
+        f"its SeparableConv2D has {few.parameters:,} and {few.accuracy}, K = {claim.rank} has "
+        f"{ours.parameters:,} and {ours.accuracy}",
+    )
+    gain = paired(runs, claim.dataset, (label, "all-changes"), label)
+    found = _above_zero(gain, _TOLERANCE)
+    verdict = {"HOLDS": "FAILS", "FAILS": "HOLDS"}.get(found, found)
+    told = f"as many parameters, trained with all changes of collapse.ipynb: {_told(gain)}"
+    add(number, "few parameters explain the low accuracy: in our runs", verdict, told)
+
+
+def _add_costs(add, runs, timings):
+    table = runs.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
+
+    def shares(column):
+        found = {}
+        for claim in published.CLAIMS[:4]:
+            keys = [(claim.dataset, x) for x in ("Conv2D", families.label("lightlayers", claim.rank))]
+            if all(key in table.index for key in keys):
+                base, ours = (table.loc[key, column] for key in keys)
+                found[f"{claim.dataset} K = {claim.rank}"] = ours / base
+        return found
+
+    def told(found):
+        return ", ".join(f"{key}: {value:.2f}" for key, value in found.items()) or "no runs yet"
+
+    macs = shares("multiply_adds")
+    add(5, "less computation: multiply-adds, of Conv2D's", _less(macs.values()), told(macs))
+    if timings is None:
+        add(5, "less computation: time", "NOT RUN", "lightlayers bench networks")
+    else:
+        device = timings["environment"]
+        where = f"{device['processor']}, {device['backend']}"
+        kinds = {"inference": ("forward 1", "forward 256"), "training": ("train",)}
+        for kind, tasks in kinds.items():
+            ratios = _times(timings, tasks)
+            values = {f"{dataset} {task}": ratio for (dataset, task), ratio in ratios.items()}
+            part = f"less computation: {kind} time, of Conv2D's"
+            add(5, part, _less(ratios.values()), f"{told(values)} ({where})")
+    files = shares("weight_file_bytes")
+    add(6, "smaller weight file, of Conv2D's", _less(files.values()), told(files))
+
+
+def _add_losses(add, runs):
+    spread = runs[runs["recipe"] == "paper"].groupby(["dataset", "label"])["accuracy"].agg(["std", "size"])
+    spread = spread[spread["size"] >= 3]["std"] * 100
+    if len(spread):
+        (dataset, label), most = spread.idxmax(), spread.max()
+        told = f"standard deviation over seeds: median {spread.median():.1f} points, at most {most:.1f}"
+        add(9, "single runs say enough", "FAILS" if most > _TOLERANCE else "HOLDS", f"{told} ({dataset}, {label})")
+    else:
+        add(9, "single runs say enough", "NOT RUN", "too few runs")
+    impossible = [
+        f"{row.dataset} {row.label}"
+        for row in published.ROWS
+        if published.box(row.loss)[1] < (1 - published.box(row.accuracy)[1]) * math.log(2)
+    ]
+    # A wrong answer gives the right class at most one half: it costs log 2 at least.
+    told = ", ".join(impossible) or "none of the 28 is below (1 - accuracy) · log 2"
+    add(9, "losses that the accuracies allow at all", "FAILS" if impossible else "HOLDS", told)
+    apart, judged = [], 0
+    for dataset in published.DATASETS:
+        table = replication.against_paper(runs[runs["recipe"] == "paper"], dataset)
+        for method, cells in table.groupby("method", sort=False):
+            found = cells.set_index("measure")
+            if found.loc["accuracy", "verdict"] not in ("DIFFERENT", "NOT RUN"):
+                judged += 1
+                if found.loc["loss", "verdict"] == "DIFFERENT":
+                    loss = found.loc["loss"]
+                    side = "below" if loss["published"] < loss["mean"] else "above"
+                    apart.append(f"{dataset} {method} ({side} ours)")
+    verdict = "FAILS" if apart else "HOLDS" if judged else "NOT RUN"
+    told = f"accuracy agrees and loss does not: {', '.join(apart) or 'nowhere'} ({judged} rows judged)"
+    add(9, "losses that belong to the accuracies", verdict, told)
+
+
+def ablation(runs, dataset):
+    """Returns what each recipe gives on a data set, and its gain over "paper", seed by seed.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it, one method's on that data set.
+        dataset: String.
+
+    Returns:
+        A `pandas.DataFrame`: `recipe`, `n`, `accuracy` (mean), `sd`, `min`, `max`, `loss`,
+        `gain` (mean paired difference in points) and the ends `low` and `high` of its 95%
+        t-interval.
+    """
+    import pandas as pd
+
+    ours = runs[runs["dataset"] == dataset]
+    lines = []
+    for recipe, rows in ours.groupby("recipe", sort=False):
+        values = rows["accuracy"]
+        label = rows["label"].iloc[0]
+        gain = paired(ours, dataset, (label, recipe), label)
+        ends = mean_interval(gain) if len(gain) > 1 and recipe != "paper" else [math.nan] * 3
+        line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
+        lines.append([*line, rows["loss"].mean(), *ends])
+    columns = "recipe n accuracy sd min max loss gain low high".split()
+    return pd.DataFrame(lines, columns=columns).round(
+        dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[7:], 1)
+    )
+
+
+def headline(runs, timings=None):
+    """Returns the state of the replication as Markdown: seeds, verdicts and claims.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it, of all data sets and recipes.
+        timings: Dictionary, as `replication.timings` returns it, or `None`.
+    """
+    paper = runs[runs["recipe"] == "paper"]
+    counted = [len(paper[paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)]) for row in published.ROWS]
+    state = (
+        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored: every row has at least "
+        f"{min(counted)} seeds, {sum(count >= 3 for count in counted)} of 28 have the three that "
+        "a verdict needs."
+    )
+    verdicts = replication.counts(replication.cells(paper)).reset_index()
+    claims = judge(runs, timings)
+    return "\n\n".join(
+        [state, verdicts.to_markdown(index=False), claims.to_markdown(index=False)]
+    )

@@ -1,0 +1,118 @@
+"""The paper's claims: each rule, on runs made so that it must hold, fail or stay open."""
+
+import pandas as pd
+import pytest
+import test_replication
+
+from lightlayers import claims, families, published, replication
+
+
+def record(dataset, method, rank, seed, accuracy, recipe="paper"):
+    found = test_replication.record(method, rank, seed, accuracy)
+    found["run"] |= {"dataset": dataset, "recipe": recipe}
+    return found
+
+
+def frame(*groups):
+    """Runs of (data set, method, rank, accuracies, recipe), seed by seed."""
+    return replication.frame(
+        record(dataset, method, rank, seed, accuracy, *recipe)
+        for dataset, method, rank, accuracies, *recipe in groups
+        for seed, accuracy in enumerate(accuracies)
+    )
+
+
+def verdicts(runs, number, timings=None):
+    judged = claims.judge(runs, timings)
+    return dict(judged[judged["claim"] == number][["part", "verdict"]].itertuples(index=False))
+
+
+@pytest.mark.parametrize(
+    ("light", "verdict"),
+    [
+        ((0.980, 0.979, 0.981), "HOLDS"),  # about 1.0 points below
+        ((0.960, 0.961, 0.959), "FAILS"),  # about 3.0
+        ((0.975, 0.985, 0.965), "UNDECIDED"),
+        ((0.980, 0.979), "NOT RUN"),
+    ],
+)
+def test_only_a_drop_of_one_point(light, verdict):
+    runs = frame(
+        ("mnist", "conv2d", None, (0.990, 0.989, 0.991)), ("mnist", "lightlayers", 3, light)
+    )
+    found = verdicts(runs, 1)
+    assert found == {"3 times fewer parameters": "HOLDS", "only 1% drop": verdict}
+
+
+@pytest.mark.parametrize(
+    ("drop", "verdict"), [(0.13, "HOLDS"), (0.10, "FAILS"), (0.17, "FAILS"), (0.145, "UNDECIDED")]
+)
+def test_around_a_drop(drop, verdict):
+    noise = (0.001, -0.001, 0)
+    runs = frame(
+        ("cifar10", "conv2d", None, (0.68, 0.68, 0.68)),
+        ("cifar10", "lightlayers", 5, [0.68 - drop + each for each in noise]),
+    )
+    assert verdicts(runs, 3)["around 13% drop"] == verdict
+
+
+def test_few_parameters_are_no_reason_if_as_many_can_do_better():
+    few = ("cifar100", "lightlayers", 5, (0.05, 0.06, 0.055))
+    better = (*few[:3], (0.25, 0.26, 0.27), "all-changes")
+    part = "few parameters explain the low accuracy: in our runs"
+    assert verdicts(frame(few, better), 4)[part] == "FAILS"
+    assert verdicts(frame(few, (*few, "all-changes")), 4)[part] == "HOLDS"
+    assert verdicts(frame(few), 4)[part] == "NOT RUN"
+    # In the paper's own table SeparableConv2D does better with fewer.
+    assert verdicts(frame(), 4)["few parameters explain the low accuracy: in the paper"] == "FAILS"
+
+
+def test_costs_are_of_the_networks_that_the_claims_are_about():
+    rows = [
+        {"dataset": claim.dataset, "row": f"lightlayers-{claim.rank}", "task": task, "ratio": ratio}
+        for claim in published.CLAIMS[:4]
+        for task, ratio in (("forward 1", 0.8), ("forward 256", 1.3), ("train", 1.0))
+    ]
+    rows.append({"dataset": "mnist", "row": "lightlayers-1", "task": "train", "ratio": 0.1})
+    timings = {"environment": {"processor": "X", "backend": "tensorflow"}, "rows": rows}
+    found = verdicts(frame(("mnist", "conv2d", None, [0.9])), 5, timings)
+    assert found["less computation: inference time, of Conv2D's"] == "HOLDS IN PART"
+    assert found["less computation: training time, of Conv2D's"] == "FAILS"
+
+
+def test_losses_that_do_not_belong_to_their_accuracies():
+    row = published.rows("mnist")[0]
+    near = [row.accuracy_value + each for each in (-0.0005, 0, 0.0005)]
+    runs = frame(("mnist", "conv2d", None, near))
+    # The records' losses are 1 - accuracy = .011; the paper prints .018 beside .9887.
+    part = "losses that belong to the accuracies"
+    assert verdicts(runs, 9)[part] == "FAILS"
+    assert verdicts(runs.assign(loss=[0.0175, 0.018, 0.0185]), 9)[part] == "HOLDS"
+
+
+def test_every_claim_has_a_verdict_with_and_without_runs():
+    for runs in (frame(), frame(("mnist", "conv2d", None, (0.9, 0.91, 0.92)))):
+        judged = claims.judge(runs)
+        assert list(judged["claim"].unique()) == list(range(1, 10))
+        assert set(judged["verdict"]) <= set(claims.VERDICTS)
+
+
+def test_ablation_pairs_the_seeds_with_those_of_the_paper():
+    runs = frame(
+        ("cifar10", "lightlayers", 1, (0.30, 0.31, 0.32)),
+        ("cifar10", "lightlayers", 1, (0.40, 0.42, 0.41), "no-scale"),
+    )
+    table = claims.ablation(runs, "cifar10").set_index("recipe")
+    assert table.loc["paper", ["n", "accuracy"]].tolist() == [3, 0.31]
+    assert pd.isna(table.loc["paper", "gain"])
+    # Gains 10, 11, 9 points: mean 10, t(0.975, 2) · 1 / sqrt(3) = 2.5.
+    assert table.loc["no-scale", ["gain", "low", "high"]].tolist() == [10.0, 7.5, 12.5]
+
+
+def test_headline_counts_runs_and_verdicts():
+    label = families.label("lightlayers", 3)
+    runs = frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978)))
+    assert label in set(runs["label"])
+    text = claims.headline(runs)
+    assert "3 runs of the 28 rows" in text and "1 of 28 have the three" in text
+    assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text
