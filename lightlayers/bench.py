@@ -1,6 +1,7 @@
 """Benchmarks, as ratios in one run: how fast the grid trains against the obvious way."""
 
 import json
+import math
 import os
 import resource
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import numpy as np
 
-from lightlayers import backend, execution, networks, recipes, runs, training
+from lightlayers import backend, execution, families, networks, recipes, runs, training
 
 # Each adds one thing to the one before it; the first is what one would write without thought.
 GRID = {
@@ -56,13 +57,11 @@ def measure(variant, run, steps):
     model = networks.build(run.dataset, run.method, run.rank, recipe)
     optimizer = keras.optimizers.Adam(recipe.schedule(run.dataset).learning_rate)
     if variant == "suite":
-        optimizer.build(model.trainable_variables)
-        loop = {"tensorflow": training._tensorflow_loop, "jax": training._jax_loop}
-        to_device, epoch, _ = loop[backend.name()](model, optimizer, recipe.batch_size)
-        images, labels = to_device(x), to_device(y)
+        loop = training.loop([model], optimizer, recipe.batch_size)
+        images, labels = loop.to_device(x), loop.to_device(y)
 
         def train(count):
-            epoch(images, labels, np.arange(count * recipe.batch_size))
+            loop.train(images, labels, np.arange(count * recipe.batch_size)[None])
     else:
         model.compile(
             optimizer,
@@ -157,7 +156,7 @@ def grid(planned, variants, steps, say=print):
     return table.astype({name: int for name in table if name.endswith("(MB)")})
 
 
-_STEPS, _ROUNDS = 10, 7
+_STEPS, _ROUNDS, _LEAST = 10, 7, 0.03
 _BATCHES = (1, 256)
 
 
@@ -176,8 +175,8 @@ def _forward(model):
     return lambda x: call(x).numpy()
 
 
-def _tasks(run):
-    """What is timed of one network: name -> function, each already compiled."""
+def _network_tasks(run):
+    """What is timed of one network: name -> function, and the steps of one call."""
     keras = backend.load()
     recipe = recipes.get(run.recipe)
     x, y, _ = _images(run.dataset)
@@ -186,24 +185,53 @@ def _tasks(run):
     found = {}
     for count in _BATCHES:
         images = keras.ops.convert_to_tensor(x[:count] / np.float32(255))
-        found[f"forward {count}"] = lambda images=images: forward(images)
+        found[f"forward {count}"] = (lambda images=images: forward(images), 1)
     optimizer = keras.optimizers.Adam(recipe.schedule(run.dataset).learning_rate)
-    optimizer.build(model.trainable_variables)
-    loop = {"tensorflow": training._tensorflow_loop, "jax": training._jax_loop}[backend.name()]
-    to_device, epoch, _ = loop(model, optimizer, recipe.batch_size)
+    loop = training.loop([model], optimizer, recipe.batch_size)
     count = _STEPS * recipe.batch_size
-    images, labels = to_device(x[:count]), to_device(y[:count])
-    found["train"] = lambda: epoch(images, labels, np.arange(count))
-    for task in found.values():
-        task()
+    images, labels = loop.to_device(x[:count]), loop.to_device(y[:count])
+    found["train"] = (lambda: loop.train(images, labels, np.arange(count)[None]), _STEPS)
     return found
+
+
+def _in_turn(tasks, base):
+    """Times tasks round by round, so that what else the machine does hits all of them.
+
+    Args:
+        tasks: Dictionary from a key to a function and how many steps one call has.
+        base: Function from a key to the key that its ratio refers to.
+
+    Returns:
+        Dictionary from each key to `milliseconds` of a step (median over the rounds), `low`
+        and `high` (their range), and `ratio` (median of the rounds' ratios to the base).
+    """
+    calls = {}
+    for key, (task, _) in tasks.items():
+        task()  # compiles
+        began = time.perf_counter()
+        task()
+        # Tens of milliseconds, lest the clock and the scheduler be what is measured.
+        calls[key] = max(1, math.ceil(_LEAST / (time.perf_counter() - began)))
+    times = {key: [] for key in tasks}
+    for _ in range(_ROUNDS):
+        for key, (task, steps) in tasks.items():
+            began = time.perf_counter()
+            for _ in range(calls[key]):
+                task()
+            times[key].append(1000 * (time.perf_counter() - began) / (calls[key] * steps))
+    return {
+        key: {
+            "milliseconds": round(float(np.median(found)), 4),
+            "low": round(min(found), 4),
+            "high": round(max(found), 4),
+            "ratio": round(float(np.median(np.divide(found, times[base(key)]))), 4),
+        }
+        for key, found in times.items()
+    }
 
 
 def measure_networks(planned, say=print):
     """Times networks: forward passes of one image and of a batch, and a training step.
-
-    The networks of one data set are measured in turn, round by round, so that whatever
-    else the machine does hits all of them.
 
     Args:
         planned: List of `runs.Run`, one per row.
@@ -212,36 +240,143 @@ def measure_networks(planned, say=print):
     Returns:
         Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
         `task` (`"forward 1"`, `"forward 256"` images, or `"train"`, one step),
-        `milliseconds` (median of the rounds), `low` and `high` (their range), and
-        `ratio` (median over the rounds of the time divided by the first row's).
+        `milliseconds`, `low`, `high`, and `ratio` to the data set's first row.
     """
     rows = []
     for dataset in dict.fromkeys(run.dataset for run in planned):
-        tasks = {run.row: _tasks(run) for run in planned if run.dataset == dataset}
-        times = {(row, task): [] for row, known in tasks.items() for task in known}
-        for _ in range(_ROUNDS):
-            for row, task in times:
-                calls = 50 if task == "forward 1" else 1
-                began = time.perf_counter()
-                for _ in range(calls):
-                    tasks[row][task]()
-                per = _STEPS if task == "train" else calls
-                times[row, task].append(1000 * (time.perf_counter() - began) / per)
-        first = next(iter(tasks))
-        for (row, task), found in times.items():
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "row": row,
-                    "task": task,
-                    "milliseconds": round(float(np.median(found)), 4),
-                    "low": round(min(found), 4),
-                    "high": round(max(found), 4),
-                    "ratio": round(float(np.median(np.divide(found, times[first, task]))), 4),
-                }
-            )
-        say(f"{dataset}: {len(tasks)} networks")
+        chosen = [run for run in planned if run.dataset == dataset]
+        tasks = {
+            (run.row, name): task for run in chosen for name, task in _network_tasks(run).items()
+        }
+        found = _in_turn(tasks, lambda key, first=chosen[0].row: (first, key[1]))
+        rows += [
+            {"dataset": dataset, "row": row, "task": task, **times}
+            for (row, task), times in found.items()
+        ]
+        say(f"{dataset}: {len(chosen)} networks")
     return {"environment": training._environment(), "rows": rows}
+
+
+# Image size, channels, filters, images of a batch: the paper's, then larger ones.
+LAYERS = (
+    (28, 8, 8, 64),
+    (14, 16, 16, 64),
+    (7, 32, 32, 64),
+    (32, 16, 16, 64),
+    (16, 32, 32, 64),
+    (8, 64, 64, 64),
+    (32, 64, 64, 16),
+    (56, 64, 64, 8),
+    (32, 128, 128, 8),
+    (56, 128, 128, 4),
+    (32, 256, 256, 4),
+    (32, 512, 512, 2),
+)
+
+
+def _layers(channels, filters):
+    """The layers compared at one shape: (method, form, rank, implementation) -> layer."""
+    from lightlayers import layers
+
+    keras = backend.load()
+    options = {"padding": "same"}
+    found = {
+        ("Conv2D", "", 0, ""): keras.layers.Conv2D(filters, 3, **options),
+        ("SeparableConv2D", "", 0, ""): keras.layers.SeparableConv2D(filters, 3, **options),
+    }
+    for form in layers.FORMS:
+        layer = layers.LightConv2D(filters, 3, rank=1, form=form, **options)
+        layer.build((None, 8, 8, channels))
+        even = layer.break_even_rank
+        for rank in sorted({1, max(1, even // 8), max(1, even // 4), max(1, even // 2)}):
+            for implementation in ("factored", "merged")[: 1 if form == "paper" else 2]:
+                found["LightConv2D", form, rank, implementation] = layers.LightConv2D(
+                    filters, 3, rank=rank, form=form, implementation=implementation, **options
+                )
+    return found
+
+
+def _layer_tasks(layer, images):
+    """A forward pass, and the gradients of a training step."""
+    keras = backend.load()
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    forward, x = _forward(model), keras.ops.convert_to_tensor(images)
+    if backend.name() == "jax":
+        import jax
+
+        others = [v.value for v in model.non_trainable_variables]
+        weights = [v.value for v in model.trainable_variables]
+
+        def loss(weights, x):
+            return model.stateless_call(weights, others, x, training=True)[0].sum()
+
+        gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))
+        return forward, x, lambda: jax.block_until_ready(gradients(weights, x))
+    import tensorflow as tf
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(model(x, training=True))
+        return tape.gradient(loss, [x, *(v.value for v in model.trainable_variables)])
+
+    return forward, x, lambda: step(x)[0].numpy()
+
+
+def _matrix_rate(size=1024):
+    """Multiply-adds per second of a square matrix product, the machine's measured best."""
+    keras = backend.load()
+    a = keras.random.normal((size, size), seed=0)
+    product = _forward(keras.Sequential([keras.Input((size,)), keras.layers.Dense(size)]))
+    times = _in_turn({"matmul": (lambda: product(a), 1)}, lambda key: key)
+    return size**3 / (times["matmul"]["low"] / 1000)
+
+
+def measure_layers(shapes=LAYERS, say=print):
+    """Times single layers against Conv2D: a forward pass, and the gradients of a step.
+
+    Args:
+        shapes: Tuple of (image size, channels, filters, images).
+        say: Function that takes one line of progress.
+
+    Returns:
+        Dictionary with `environment`, `matrix_rate` (multiply-adds per second of a matrix
+        product of 1,024 squared) and `rows`: dictionaries with `size`, `channels`,
+        `filters`, `images`, `method`, `form`, `rank`, `implementation`, `task`
+        (`"forward"` or `"train"`), `milliseconds`, `low`, `high`, `ratio` (to Conv2D of the
+        same shape), `multiply_adds` (of one image), `parameters`, `activations` (bytes
+        that a training step keeps for one image: what enters each convolution and what
+        leaves the layer) and `share` (of the matrix rate, forward only).
+    """
+    rate, rows = _matrix_rate(), []
+    random = np.random.default_rng(0)
+    for number, (size, channels, filters, count) in enumerate(shapes, 1):
+        images = random.normal(size=(count, size, size, channels)).astype("float32")
+        known, tasks = _layers(channels, filters), {}
+        for key, layer in known.items():
+            forward, x, step = _layer_tasks(layer, images)
+            tasks[key, "forward"] = (lambda forward=forward, x=x: forward(x), 1)
+            tasks[key, "train"] = (step, 1)
+        first = next(iter(known))
+        found = _in_turn(tasks, lambda key, first=first: (first, key[1]))
+        for (key, task), times in found.items():
+            layer = known[key]
+            macs = families.multiply_adds(layer)
+            kept = size**2 * (channels + filters)
+            if key[3] == "factored":
+                kept += math.prod(families.hidden_shape(layer)[1:])
+            row = {"size": size, "channels": channels, "filters": filters, "images": count}
+            row |= dict(zip(("method", "form", "rank", "implementation"), key, strict=True))
+            row |= {"task": task, **times, "multiply_adds": macs}
+            row |= {"parameters": layer.count_params(), "activations": 4 * kept}
+            if task == "forward":
+                share = macs * count / rate / (times["milliseconds"] / 1000)
+                row["share"] = round(share, 4)
+            rows.append(row)
+        say(f"{number}/{len(shapes)} {size} × {size}, {channels} to {filters} channels")
+    return {"environment": training._environment(), "matrix_rate": round(rate), "rows": rows}
 
 
 if __name__ == "__main__":

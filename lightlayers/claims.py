@@ -165,7 +165,9 @@ def _add_costs(add, runs, timings):
     def shares(column):
         found = {}
         for claim in published.CLAIMS[:4]:
-            keys = [(claim.dataset, x) for x in ("Conv2D", families.label("lightlayers", claim.rank))]
+            keys = [
+                (claim.dataset, x) for x in ("Conv2D", families.label("lightlayers", claim.rank))
+            ]
             if all(key in table.index for key in keys):
                 base, ours = (table.loc[key, column] for key in keys)
                 found[f"{claim.dataset} K = {claim.rank}"] = ours / base
@@ -192,14 +194,15 @@ def _add_costs(add, runs, timings):
 
 
 def _add_losses(add, runs):
-    spread = runs[runs["recipe"] == "paper"].groupby(["dataset", "label"])["accuracy"].agg(["std", "size"])
-    spread = spread[spread["size"] >= 3]["std"] * 100
+    paper = runs[runs["recipe"] == "paper"]
+    spread = paper.groupby(["dataset", "label"])["accuracy"].agg(["std", "size"])
+    spread = 100 * spread.loc[spread["size"] >= 3, "std"]
+    verdict, told = "NOT RUN", "too few runs"
     if len(spread):
-        (dataset, label), most = spread.idxmax(), spread.max()
-        told = f"standard deviation over seeds: median {spread.median():.1f} points, at most {most:.1f}"
-        add(9, "single runs say enough", "FAILS" if most > _TOLERANCE else "HOLDS", f"{told} ({dataset}, {label})")
-    else:
-        add(9, "single runs say enough", "NOT RUN", "too few runs")
+        verdict = "FAILS" if spread.max() > _TOLERANCE else "HOLDS"
+        told = f"standard deviation over seeds: median {spread.median():.1f} points, at most "
+        told += f"{spread.max():.1f} ({', '.join(spread.idxmax())})"
+    add(9, "single runs say enough", verdict, told)
     impossible = [
         f"{row.dataset} {row.label}"
         for row in published.ROWS
@@ -210,7 +213,7 @@ def _add_losses(add, runs):
     add(9, "losses that the accuracies allow at all", "FAILS" if impossible else "HOLDS", told)
     apart, judged = [], 0
     for dataset in published.DATASETS:
-        table = replication.against_paper(runs[runs["recipe"] == "paper"], dataset)
+        table = replication.against_paper(paper, dataset)
         for method, cells in table.groupby("method", sort=False):
             found = cells.set_index("measure")
             if found.loc["accuracy", "verdict"] not in ("DIFFERENT", "NOT RUN"):
@@ -220,7 +223,9 @@ def _add_losses(add, runs):
                     side = "below" if loss["published"] < loss["mean"] else "above"
                     apart.append(f"{dataset} {method} ({side} ours)")
     verdict = "FAILS" if apart else "HOLDS" if judged else "NOT RUN"
-    told = f"accuracy agrees and loss does not: {', '.join(apart) or 'nowhere'} ({judged} rows judged)"
+    told = (
+        f"accuracy agrees and loss does not: {', '.join(apart) or 'nowhere'} ({judged} rows judged)"
+    )
     add(9, "losses that belong to the accuracies", verdict, told)
 
 
@@ -261,7 +266,10 @@ def headline(runs, timings=None):
         timings: Dictionary, as `replication.timings` returns it, or `None`.
     """
     paper = runs[runs["recipe"] == "paper"]
-    counted = [len(paper[paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)]) for row in published.ROWS]
+    counted = [
+        len(paper[paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)])
+        for row in published.ROWS
+    ]
     state = (
         f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored: every row has at least "
         f"{min(counted)} seeds, {sum(count >= 3 for count in counted)} of 28 have the three that "
@@ -269,6 +277,4 @@ def headline(runs, timings=None):
     )
     verdicts = replication.counts(replication.cells(paper)).reset_index()
     claims = judge(runs, timings)
-    return "\n\n".join(
-        [state, verdicts.to_markdown(index=False), claims.to_markdown(index=False)]
-    )
+    return "\n\n".join([state, verdicts.to_markdown(index=False), claims.to_markdown(index=False)])

@@ -52,6 +52,7 @@ def _parser():
     add("--timeout", type=int, default=execution.DAY, help="seconds for one cell (default: a day)")
     add("--outputs", **where)
     add("--fresh", action="store_true", help="train again what is stored")
+    add("--together", action="store_true", help="a row's seeds in one program (KERAS_BACKEND=jax)")
     add("--compare", metavar="DIR", help="print the table of these outputs beside the new one")
     add("--dry-run", action="store_true", help="only say what is missing")
     status = command("status", _status, "Say which runs are stored.")
@@ -64,8 +65,8 @@ def _parser():
     data.add_argument("what", choices=["check", "export"])
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
-    bench = command("bench", _bench, "Measure the grid against the obvious way, or the networks.")
-    bench.add_argument("what", choices=["grid", "networks"])
+    bench = command("bench", _bench, "Measure the grid, the networks or single layers, as ratios.")
+    bench.add_argument("what", choices=["grid", "networks", "layers"])
     bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
     bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])
@@ -146,6 +147,7 @@ def _reproduce(options):
         kernel=options.kernel,
         timeout=options.timeout,
         scheduler=options.scheduler,
+        together=options.together,
     )
     lost = {run for job in failed for run in job.runs}
     for name, choice in choices.items():
@@ -263,9 +265,10 @@ def _bench(options):
     if unknown := set(options.variants) - set(bench.GRID):
         raise ValueError(f"Unknown variants. Expected {list(bench.GRID)}. Received: {unknown}")
     planned = [run for name in options.names for run in runs.plan(name, options.rows, [42])]
-    if options.what == "networks":
-        found = bench.measure_networks(planned)
-        target = pathlib.Path(options.outputs, "bench", "networks.json")
+    if options.what != "grid":
+        networks = options.what == "networks"
+        found = bench.measure_networks(planned) if networks else bench.measure_layers()
+        target = pathlib.Path(options.outputs, "bench", f"{options.what}.json")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(found, indent=1) + "\n")
         print(target)

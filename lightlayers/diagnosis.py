@@ -32,7 +32,7 @@ def start(run, images=512):
     head = model.layers[-1]
 
     # In training mode, for batch normalisation has no statistics of its own yet.
-    looking = keras.Model(model.inputs, [head.input, *(layer.input for layer in convolutions)])
+    looking = keras.Model(model.input, [head.input, *(layer.input for layer in convolutions)])
     features, *inputs = looking(x, training=True)
     head_kernel = keras.ops.convert_to_numpy(head.kernel)
     logits = keras.ops.convert_to_numpy(features) @ head_kernel
@@ -44,7 +44,9 @@ def start(run, images=512):
 
     # One step of plain gradient descent at rate 1 moves the weights by their gradient.
     model.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy", jit_compile=False)
-    factors = [layer.factor_1 for layer in convolutions] + [layer.factor_2 for layer in convolutions]
+    factors = [layer.factor_1 for layer in convolutions] + [
+        layer.factor_2 for layer in convolutions
+    ]
 
     def values():
         both = [keras.ops.convert_to_numpy(v).ravel() for v in factors]
@@ -80,10 +82,12 @@ def stored(planned, outputs, renew=False):
 
     file = pathlib.Path(outputs, "bench", "starts.json")
     if renew:
-        first = {(run.dataset, run.recipe): run for run in reversed(planned)}
+        first = {}
+        for run in planned:
+            first.setdefault((run.dataset, run.recipe), run)
         lines = [
             {"dataset": run.dataset, "recipe": run.recipe, "seed": run.seed, **start(run)}
-            for run in reversed(first.values())
+            for run in first.values()
         ]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(lines, indent=1) + "\n")

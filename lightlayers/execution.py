@@ -173,6 +173,7 @@ def _perform(planned, source, outputs, options, environment=None, within=None):
             "limit": max(run.train_size, run.test_size),
             "train": True,
             "fresh": options["fresh"],
+            "together": options["together"],
             "outputs": os.path.relpath(outputs, pathlib.Path(source).parent),
         }
         before = {run: _written(outputs, run) for run in planned}
@@ -246,6 +247,7 @@ def train(
     kernel=None,
     timeout=DAY,
     scheduler=None,
+    together=False,
 ):
     """Trains the runs that have no good record: several rows at once, here or on a cluster.
 
@@ -258,6 +260,7 @@ def train(
         kernel: String, the name of a kernelspec, or `None` for the notebooks' own.
         timeout: Integer, seconds for one cell of a notebook. Defaults to a day.
         scheduler: String, the address of a Dask scheduler, or `None` for this machine.
+        together: Boolean, whether to train the seeds of a row in one program.
 
     Returns:
         List of the `Job`s that failed.
@@ -271,10 +274,10 @@ def train(
     for run in planned:
         if fresh or run not in good:
             # A lost worker of a cluster should cost one run, not a row of them.
-            key = run if scheduler else _name(run)
+            key = run if scheduler and not together else _name(run)
             grouped.setdefault(key, []).append(run)
     jobs = [Job(found) for found in grouped.values()]
-    options = {"fresh": fresh, "kernel": kernel, "timeout": timeout}
+    options = {"fresh": fresh, "kernel": kernel, "timeout": timeout, "together": together}
     workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
     with display.over(jobs, good, planned, damaged, workers):
         if not jobs:

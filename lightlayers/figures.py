@@ -213,6 +213,43 @@ def ablation(runs):
     return figure
 
 
+def time_against_multiply_adds(rows):
+    """Returns a figure of single layers' time against their multiply-adds, both of Conv2D's.
+
+    Args:
+        rows: DataFrame of the rows of `bench.measure_layers`.
+    """
+    import seaborn as sns
+
+    conv2d = rows[rows["method"] == "Conv2D"].set_index(["size", "channels", "filters", "task"])
+    keys = list(zip(*(rows[name] for name in conv2d.index.names), strict=True))
+    base = conv2d["multiply_adds"].loc[keys].to_numpy()
+    kind = rows["method"].where(rows["form"] == "", rows["form"] + ", " + rows["implementation"])
+    table = rows.assign(share=rows["multiply_adds"] / base, kind=kind)
+    table = table[table["method"] != "Conv2D"]
+    figure, axes = _axes(2, width=10, height=4.6, sharey=True)
+    for axis, task in zip(axes, ("forward", "train"), strict=True):
+        sns.scatterplot(
+            table[table["task"] == task],
+            x="share",
+            y="ratio",
+            hue="kind",
+            style="kind",
+            size="channels",
+            sizes=(15, 130),
+            ax=axis,
+            legend=task == "train",
+            alpha=0.8,
+        )
+        axis.axline((1, 1), slope=1, color="black", lw=1)
+        axis.axhline(1, color="0.5", lw=1, ls=":")
+        what = {"forward": "inference", "train": "training step"}[task]
+        axis.set(xscale="log", yscale="log", title=what)
+        axis.set(xlabel="multiply-adds, of Conv2D's", ylabel="time, of Conv2D's")
+    axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left", frameon=False, fontsize=9)
+    return figure
+
+
 def save(figure, outputs, name):
     """Writes a figure as PNG, without the date that would make every file a new one."""
     target = pathlib.Path(outputs, "figures", f"{name}.png")

@@ -9,6 +9,8 @@ from keras import ops
 from lightlayers import factorization
 
 FORMS = ("paper", "channel", "spatial")
+IMPLEMENTATIONS = ("factored", "merged", "auto")
+_MERGE_ABOVE = 0.25  # of break_even_rank, see `lightlayers bench layers`
 FACTOR_INITIALIZERS = ("independent", "spectral", "variance")
 
 
@@ -306,6 +308,12 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             factor), or for the linear forms `"spectral"` (the nearest factors of one
             draw of the dense kernel) or `"variance"` (independent normal factors whose
             product has that draw's mean square). Defaults to `"independent"`.
+        implementation: How a linear form is computed; the results are the same but for
+            rounding. `"factored"`: two convolutions. `"merged"`: one, with the kernel
+            that the factors stand for, formed at each call. `"auto"`: merged outside
+            training where `rank` is above a quarter of `break_even_rank`, since two
+            convolutions are then slower although they take fewer multiply-adds.
+            Form `"paper"` is always factored. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
@@ -355,6 +363,7 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         form="paper",
         intermediate_activation="auto",
         factor_initializer="independent",
+        implementation="auto",
         **kwargs,
     ):
         self._refuse(kwargs)
@@ -389,6 +398,12 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
                 "Form 'paper' stands for no single dense kernel, so its factors can only "
                 "be started independently. Use form='channel' or 'spatial'. Received: "
                 f"factor_initializer={factor_initializer!r}"
+            )
+        self.implementation = _one_of("implementation", implementation, IMPLEMENTATIONS)
+        if form == "paper" and implementation == "merged":
+            raise ValueError(
+                "Form 'paper' stands for no single dense kernel, so it can't be merged. Use "
+                "form='channel' or 'spatial'. Received: implementation='merged'"
             )
         if intermediate_activation == "auto":
             intermediate_activation = "relu" if form == "paper" else None
@@ -461,7 +476,19 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         plain = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1)}
         return (plain, whole) if self.form == "paper" else (whole, plain)
 
-    def call(self, inputs):
+    def _merged(self, training):
+        if self.form == "paper" or self.implementation == "factored":
+            return False
+        if self.implementation == "merged":
+            return True
+        return not training and self.rank > _MERGE_ABOVE * self.break_even_rank
+
+    def call(self, inputs, training=None):
+        if self._merged(training):
+            whole = {"strides": self.strides, "dilation_rate": self.dilation_rate}
+            whole |= {"padding": self.padding, "data_format": self.data_format}
+            outputs = self._shift(ops.conv(inputs, self.kernel, **whole), self.bias)
+            return outputs if self.activation is None else self.activation(outputs)
         first, second = self.stages
         hidden = ops.conv(inputs, self.factor_1, data_format=self.data_format, **first)
         hidden = self._shift(hidden, self.intermediate_bias)
@@ -488,4 +515,5 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             if self.form != "paper"
             else keras.activations.serialize(self.intermediate_activation),
             "factor_initializer": self.factor_initializer,
+            "implementation": self.implementation,
         }

@@ -77,7 +77,6 @@ PAPER = Recipe(
 )
 
 
-
 def _faster(learning_rate):
     return tuple(
         (dataset, dataclasses.replace(schedule, learning_rate=learning_rate))

@@ -7,8 +7,8 @@ import pathlib
 from lightlayers import families, published
 
 _COLUMNS = (
-    "dataset row label method rank recipe seed accuracy loss cross_entropy parameters multiply_adds "
-    "weight_file_bytes epochs seconds_per_epoch backend device"
+    "dataset row label method rank recipe seed accuracy loss cross_entropy parameters "
+    "multiply_adds weight_file_bytes epochs seconds_per_epoch backend device"
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
 MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 
 import numpy as np
 
@@ -22,8 +23,10 @@ _EVALUATION_BATCH = 500
 _SHOWN = 16
 
 
-def _tensorflow_loop(model, optimizer, batch_size):
+def _tensorflow_loop(models, optimizer, batch_size):
     import tensorflow as tf
+
+    (model,) = models
 
     keras = backend.load()
     cross_entropy, dtype = keras.losses.sparse_categorical_crossentropy, keras.config.floatx()
@@ -62,16 +65,33 @@ def _tensorflow_loop(model, optimizer, batch_size):
             totals += tf.stack([tf.reduce_sum(losses), right(labels, outputs)])
         return totals / tf.cast(tf.size(y), dtype)
 
-    return tf.constant, train, evaluate
+    return types.SimpleNamespace(
+        to_device=tf.constant,
+        train=lambda x, y, orders: [train(x, y, orders[0])],
+        evaluate=lambda x, y: [evaluate(x, y)],
+        set_rate=lambda i, value: optimizer.learning_rate.assign(value),
+        take=lambda i: None,
+    )
 
 
-def _jax_loop(model, optimizer, batch_size):
+def _jax_loop(models, optimizer, batch_size):
+    """Trains several models of one shape in one program: all that is theirs is stacked."""
     import jax
     import jax.numpy as jnp
 
     keras = backend.load()
     cross_entropy, dtype = keras.losses.sparse_categorical_crossentropy, keras.config.floatx()
-    parts = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
+    model = models[0]
+
+    def stacked(variables):
+        return [jnp.stack(values) for values in zip(*variables, strict=True)]
+
+    state = [
+        stacked([[v.value for v in each.trainable_variables] for each in models]),
+        stacked([[v.value for v in each.non_trainable_variables] for each in models]),
+        stacked([[v.value for v in optimizer.variables] for _ in models]),
+    ]
+    rate = next(i for i, v in enumerate(optimizer.variables) if v.name == "learning_rate")
 
     def batch(x, y, rows):
         return jnp.asarray(x[rows], dtype) / 255, y[rows]
@@ -93,37 +113,83 @@ def _jax_loop(model, optimizer, batch_size):
         )
         trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
         totals = jnp.stack([loss * len(rows), right(labels, outputs)])
-        return (trainable, others, moments), totals
+        return [trainable, others, moments], totals
 
     @jax.jit
     def steps(state, batches, x, y):
-        return jax.lax.scan(lambda state, rows: step(state, rows, x, y), state, batches)
+        # Orders are equal unless the recipe shuffles: then one batch serves all models.
+        each = jax.vmap(step, in_axes=(0, None if batches.ndim == 2 else 0, None, None))
+        return jax.lax.scan(lambda state, rows: each(state, rows, x, y), state, batches)
 
     @jax.jit
     def totals_of(trainable, others, rows, x, y):
         images, labels = batch(x, y, rows)
-        outputs, _ = model.stateless_call(trainable, others, images, training=False)
-        return jnp.stack([jnp.sum(cross_entropy(labels, outputs)), right(labels, outputs)])
 
-    def train(x, y, order):
-        state, totals = tuple([v.value for v in part] for part in parts), 0
-        whole = len(order) // batch_size * batch_size
-        for rows in (order[:whole].reshape(-1, batch_size), order[None, whole:]):
-            if rows.size:
-                state, found = steps(state, rows, x, y)
-                totals += np.sum(found, axis=0)
-        for part, values in zip(parts, state, strict=True):
-            for variable, value in zip(part, values, strict=True):
-                variable.assign(value)
-        return totals / len(order)
+        def of_one(trainable, others):
+            outputs, _ = model.stateless_call(trainable, others, images, training=False)
+            return jnp.stack([jnp.sum(cross_entropy(labels, outputs)), right(labels, outputs)])
+
+        return jax.vmap(of_one)(trainable, others)
+
+    def train(x, y, orders):
+        totals, count = 0, orders.shape[-1]
+        orders = orders[0] if (orders == orders[0]).all() else np.moveaxis(orders, 0, 1)
+        whole = count // batch_size * batch_size
+        for part, size in ((orders[:whole], batch_size), (orders[whole:], count - whole)):
+            if size:
+                batches = part.reshape(-1, size, *part.shape[1:])
+                batches = batches if batches.ndim == 2 else np.moveaxis(batches, 2, 1)
+                state[:], found = steps(state, batches, x, y)
+                totals += np.sum(found, axis=0, dtype="float64")
+        return totals / count
 
     def evaluate(x, y):
-        trainable, others, _ = ([v.value for v in part] for part in parts)
         cuts = np.arange(_EVALUATION_BATCH, len(y), _EVALUATION_BATCH)
         batches = np.split(np.arange(len(y)), cuts)
-        return sum(np.asarray(totals_of(trainable, others, b, x, y)) for b in batches) / len(y)
+        return sum(np.asarray(totals_of(*state[:2], b, x, y)) for b in batches) / len(y)
 
-    return jnp.asarray, train, evaluate
+    def set_rate(i, value):
+        state[2][rate] = state[2][rate].at[i].set(value)
+
+    def take(i):
+        """Returns a model's state, and puts it into `models[0]`, whose weights are written."""
+        mine = [[values[i] for values in part] for part in state]
+        parts = (model.trainable_variables, model.non_trainable_variables)
+        for part, values in zip(parts, mine, strict=False):
+            for variable, value in zip(part, values, strict=True):
+                variable.assign(value)
+        return mine
+
+    def put(i, mine):
+        for part, values in zip(state, mine, strict=True):
+            part[:] = [many.at[i].set(one) for many, one in zip(part, values, strict=True)]
+
+    return types.SimpleNamespace(
+        to_device=jnp.asarray,
+        train=train,
+        evaluate=evaluate,
+        set_rate=set_rate,
+        take=take,
+        put=put,
+    )
+
+
+def loop(models, optimizer, batch_size):
+    """Returns the training loop of Keras' backend over models of one shape.
+
+    Args:
+        models: List of `keras.Model` with weights of their own; one on TensorFlow.
+        optimizer: A Keras optimiser, not built yet.
+        batch_size: Integer, images.
+
+    Returns:
+        Namespace of the functions `to_device(array)`, `train(x, y, orders)`, one epoch of
+        every model, `evaluate(x, y)`, both giving loss and accuracy of each, and
+        `set_rate(i, value)`, `take(i)`, `put(i, state)` of the model at `i`.
+    """
+    optimizer.build(models[0].trainable_variables)
+    make = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}[backend.name()]
+    return make(models, optimizer, batch_size)
 
 
 def train(run, progress=None):
@@ -146,89 +212,160 @@ def train(run, progress=None):
     >>> record["parameters"]["total"]
     2649
     """
+    (record,) = train_together([run], progress)
+    return record
+
+
+def train_together(planned, progress=None):
+    """Trains runs that differ in their seeds alone in one program, and returns their records.
+
+    Each seed has its own weights, order and schedule. Records tell the seconds of the
+    program divided by the number of seeds, and that number.
+
+    Args:
+        planned: List of `runs.Run`. More than one needs Keras' JAX backend.
+        progress: Function `(epoch, epochs)`, called after each epoch, or `None`.
+
+    Returns:
+        List of records, see `runs.write`.
+
+    Raises:
+        ValueError: If the runs differ in more than their seeds, or the backend is not JAX.
+        datasets.DataError: If the data set can't be had.
+        backend.DeviceError: If a GPU was asked for and there is none.
+    """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    run, n = planned[0], len(planned)
+    if any(dataclasses.replace(each, seed=run.seed) != run for each in planned):
+        raise ValueError(f"Runs trained together differ in their seeds alone. Received: {planned}")
     data = datasets.load(run.dataset).limited(run.train_size, run.test_size)
     keras = backend.load()
     backend.check_device()
+    if n > 1 and backend.name() != "jax":
+        raise ValueError(
+            "Only the JAX backend trains seeds together: set KERAS_BACKEND=jax. "
+            f"Received: {backend.name()}"
+        )
     recipe = recipes.get(run.recipe)
     schedule = recipe.schedule(run.dataset)
-    keras.utils.set_random_seed(run.seed)
-    order_of = np.random.default_rng(run.seed)
-    model = networks.build(run.dataset, run.method, run.rank, recipe)
+    models = []
+    for each in planned:
+        keras.utils.set_random_seed(each.seed)
+        models.append(networks.build(run.dataset, run.method, run.rank, recipe))
+    model = models[0]
     optimizer = keras.optimizers.Adam(schedule.learning_rate)
-    model.compile(optimizer)
-    optimizer.build(model.trainable_variables)
-    loop = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}[backend.name()]
-    to_device, train_epoch, evaluate = loop(model, optimizer, recipe.batch_size)
+    steps = loop(models, optimizer, recipe.batch_size)
     count = len(data.y_train)
     if recipe.validation == "held-out":
         count = count * 9 // 10
-        watched = to_device(data.x_train[count:]), to_device(data.y_train[count:])
+        watched = steps.to_device(data.x_train[count:]), steps.to_device(data.y_train[count:])
     else:
-        watched = to_device(data.x_test), to_device(data.y_test)
-    x, y = to_device(data.x_train[:count]), to_device(data.y_train[:count])
-    callbacks = keras.callbacks.CallbackList(
-        [
-            keras.callbacks.ReduceLROnPlateau(
-                "val_loss", factor=0.1, patience=schedule.plateau_patience
-            ),
-            keras.callbacks.EarlyStopping("val_loss", patience=schedule.stop_patience),
-        ],
-        model=model,
-    )
-    callbacks.on_train_begin()
+        watched = steps.to_device(data.x_test), steps.to_device(data.y_test)
+    x, y = steps.to_device(data.x_train[:count]), steps.to_device(data.y_train[:count])
 
-    history = {}
+    seeds = [_Seed(each, schedule) for each in planned]
     for epoch in range(run.epochs):
         tick = time.perf_counter()
-        order = order_of.permutation(count) if recipe.shuffle else np.arange(count)
-        loss, accuracy = (float(v) for v in train_epoch(x, y, order))
-        seconds = time.perf_counter() - tick
-        cross_entropy, watched_accuracy = (float(v) for v in evaluate(*watched))
+        orders = [each.order(count) if recipe.shuffle else np.arange(count) for each in seeds]
+        trained = np.asarray(steps.train(x, y, np.stack(orders)))
+        seconds = (time.perf_counter() - tick) / n
+        evaluated = np.asarray(steps.evaluate(*watched))
+        for i, each in enumerate(seeds):
+            if each.stopped:
+                continue
+            state = steps.take(i)
+            each.ended(epoch, trained[i], evaluated[i], float(sum(model.losses)), seconds)
+            steps.set_rate(i, each.rate)
+            if each.stopped:
+                each.state = state
+        if progress:
+            progress(epoch + 1, run.epochs)
+        if all(each.stopped for each in seeds):
+            break
+    # The last epoch's weights are what the authors evaluate, and so is done here.
+    for i, each in enumerate(seeds):
+        if each.state is not None:
+            steps.put(i, each.state)
+    results = np.asarray(steps.evaluate(steps.to_device(data.x_test), steps.to_device(data.y_test)))
+    records = []
+    for i, each in enumerate(seeds):
+        steps.take(i)
+        cross_entropy, accuracy = map(float, results[i])
+        records.append(
+            {
+                "run": dataclasses.asdict(each.run),
+                "id": each.run.id,
+                "recipe": dataclasses.asdict(recipe),
+                "fingerprint": datasets.FINGERPRINTS[run.dataset],
+                "test": {
+                    "accuracy": round(accuracy, 6),
+                    "loss": float(f"{cross_entropy + float(sum(model.losses)):.6g}"),
+                    "cross_entropy": float(f"{cross_entropy:.6g}"),
+                },
+                "parameters": {
+                    "total": model.count_params(),
+                    "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
+                },
+                "multiply_adds": sum(families.multiply_adds(layer) for layer in model.layers),
+                "weight_file_bytes": _weight_file_bytes(model),
+                "history": each.history,
+                "started": started.isoformat(timespec="seconds"),
+                "environment": _environment() | {"together": n},
+                "revision": _revision(),
+                "shown": _shown(model, data),
+            }
+        )
+    seconds = round((time.perf_counter() - clock) / n, 2)
+    return [record | {"seconds": seconds} for record in records]
+
+
+class _Seed:
+    """One seed's order, schedule and history; Keras' callbacks get it in place of a model."""
+
+    def __init__(self, run, schedule):
+        keras = backend.load()
+        self.run, self.history, self.state = run, {}, None
+        self.stop_training = False
+        self.optimizer = types.SimpleNamespace(learning_rate=np.float32(schedule.learning_rate))
+        self._random = np.random.default_rng(run.seed)
+        plateau, stop = schedule.plateau_patience, schedule.stop_patience
+        self._callbacks = [
+            keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.1, patience=plateau),
+            keras.callbacks.EarlyStopping("val_loss", patience=stop, mode="min"),
+        ]
+        for callback in self._callbacks:
+            callback.set_model(self)
+            callback.on_train_begin()
+
+    def order(self, count):
+        return self._random.permutation(count)
+
+    @property
+    def rate(self):
+        return np.float32(self.optimizer.learning_rate)
+
+    @property
+    def stopped(self):
+        return self.stop_training
+
+    def ended(self, epoch, trained, evaluated, penalties, seconds):
+        loss, accuracy = map(float, trained)
+        cross_entropy, watched_accuracy = map(float, evaluated)
         logs = {
             "loss": loss,
             "accuracy": accuracy,
-            "val_loss": cross_entropy + float(sum(model.losses)),
+            "val_loss": cross_entropy + penalties,
             "val_accuracy": watched_accuracy,
-            "learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate)),
+            "learning_rate": float(self.rate),
             "seconds": seconds,
         }
         for name, value in logs.items():
-            history.setdefault(name, []).append(float(f"{value:.6g}"))
-        callbacks.on_epoch_end(epoch, logs)
-        if progress:
-            progress(epoch + 1, run.epochs)
-        if model.stop_training:
-            break
-    # The last epoch's weights are what the authors evaluate, and so is done here.
-    result = evaluate(to_device(data.x_test), to_device(data.y_test))
-    cross_entropy, test_accuracy = (float(v) for v in result)
-    return {
-        "run": dataclasses.asdict(run),
-        "id": run.id,
-        "recipe": dataclasses.asdict(recipe),
-        "fingerprint": datasets.FINGERPRINTS[run.dataset],
-        "test": {
-            "accuracy": round(test_accuracy, 6),
-            "loss": float(f"{cross_entropy + float(sum(model.losses)):.6g}"),
-            "cross_entropy": float(f"{cross_entropy:.6g}"),
-        },
-        "parameters": {
-            "total": model.count_params(),
-            "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
-        },
-        "multiply_adds": sum(families.multiply_adds(layer) for layer in model.layers),
-        "weight_file_bytes": _weight_file_bytes(model),
-        "history": history,
-        "seconds": round(time.perf_counter() - clock, 2),
-        "started": started.isoformat(timespec="seconds"),
-        "environment": _environment(),
-        "revision": _revision(),
-        "shown": _shown(model, data),
-    }
+            self.history.setdefault(name, []).append(float(f"{value:.6g}"))
+        for callback in self._callbacks:
+            callback.on_epoch_end(epoch, logs)
 
 
-def collect(planned, outputs, train=True, fresh=False):
+def collect(planned, outputs, train=True, fresh=False, together=False):
     """Returns the records of runs, training those that have none.
 
     Each record is written as its run is finished, so that an interruption costs one run.
@@ -239,6 +376,8 @@ def collect(planned, outputs, train=True, fresh=False):
         train: Boolean, whether to train what is missing. Defaults to `True`. Otherwise
             the command that does is printed.
         fresh: Boolean, whether to train also what is stored. Defaults to `False`.
+        together: Boolean, whether to train the seeds of a row in one program, on Keras'
+            JAX backend. Defaults to `False`.
 
     Returns:
         List of records, in the order of `planned`.
@@ -249,28 +388,34 @@ def collect(planned, outputs, train=True, fresh=False):
     missing = planned if fresh else [run for run in planned if run not in records]
     print(f"{len(records)} of {len(planned)} runs are stored.")
     if missing and train:
-        _train_all(missing, outputs, records)
+        _train_all(missing, outputs, records, together)
     elif missing:
         names = " ".join(dict.fromkeys(run.dataset for run in missing))
         print(f"{len(missing)} are not. To train them: lightlayers reproduce {names}")
     return [records[run] for run in planned if run in records]
 
 
-def _train_all(missing, outputs, records):
+def _train_all(missing, outputs, records, together):
     from tqdm.auto import tqdm
 
+    groups = {}
+    for run in missing:
+        groups.setdefault(dataclasses.replace(run, seed=0) if together else run, []).append(run)
     with tqdm(total=sum(run.epochs for run in missing), unit="epoch") as bar:
-        for run in missing:
-            bar.set_description(f"{run.row}, seed {run.seed}")
+        for group in groups.values():
+            run = group[0]
+            bar.set_description(f"{run.row}, seed {', '.join(str(each.seed) for each in group)}")
 
-            def progress(epoch, epochs, run=run):
-                bar.update()
-                _tell(run, epoch, epochs)
+            def progress(epoch, epochs, group=group):
+                bar.update(len(group))
+                _tell(group[0], epoch, epochs)
 
             _tell(run, 0, run.epochs)
-            records[run] = train(run, progress)
-            runs.write(outputs, records[run])
-            bar.update(run.epochs - len(records[run]["history"]["loss"]))
+            for each, record in zip(group, train_together(group, progress), strict=True):
+                records[each] = record
+                runs.write(outputs, record)
+                # Of a seed that stopped early some epochs remain; together the slowest counts.
+                bar.update(0 if together else run.epochs - len(record["history"]["loss"]))
 
 
 def _tell(run, epoch, epochs):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lightlayers import diagnosis, runs
+from lightlayers import backend, datasets, diagnosis, networks, runs
 
 
 def run(recipe, rank=3):
@@ -30,8 +30,6 @@ def test_zero_biases_leave_fewer_channels_dead():
 
 def test_gradients_are_those_of_the_loss():
     tf = pytest.importorskip("tensorflow")
-    from lightlayers import backend, datasets, networks
-
     if backend.name() != "tensorflow":
         pytest.skip("the tape is TensorFlow's")
     keras = backend.load()

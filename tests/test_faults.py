@@ -70,7 +70,7 @@ def train(run, progress=None):
         time.sleep(0.01)
         progress(epoch + 1, run.epochs)
     return {{**stand_in, "run": dataclasses.asdict(run), "id": run.id, "started": str(time.time())}}
-training.train = train
+training.train_together = lambda planned, progress: [train(run, progress) for run in planned]
 """
 
 
@@ -194,15 +194,15 @@ def test_damaged_records_are_named_and_trained_again(folder):
 # Fills the disk when the second seed's training ends, but for what the first left to it.
 FILLING = """
 import os, pathlib
-quick = training.train
-def train(run, progress=None):
-    record, full = quick(run, progress), pathlib.Path(outputs, "full")
-    if run.seed == 2 and not full.exists():
+quick = training.train_together
+def train_together(planned, progress):
+    records, full = quick(planned, progress), pathlib.Path(outputs, "full")
+    if planned[0].seed == 2 and not full.exists():
         with open(full, "wb", buffering=0) as file:
             while file.write(b"x" * 1024):
                 pass
-    return record
-training.train = train
+    return records
+training.train_together = train_together
 """
 
 

@@ -43,6 +43,7 @@ FACTORS = {
         "dilation_rate": [1, 2, (2, 1)],
         "groups": [1, 2],
         "intermediate_activation": ["auto", "tanh", None],
+        "implementation": ["auto", "merged", "factored"],
         **SHARED,
     },
     LightDense: {
@@ -67,6 +68,8 @@ def forbidden(*levels):
         or (two.get("strides", 1) != 1 and two.get("dilation_rate", 1) != 1)
         or (start != "independent" and (two.get("form") == "paper" or two.get("scale")))
         or (two.get("form", "paper") != "paper" and two.get("intermediate_activation") == "tanh")
+        or (two.get("form") == "paper" and two.get("implementation") == "merged")
+        or (two.get("implementation") == "merged" and two.get("intermediate_activation") == "tanh")
         # The one wants form "paper", the other does not.
         or (start != "independent" and two.get("intermediate_activation") == "tanh")
         # Beyond the full rank of a 1 × 1 kernel for 4 channels in 2 groups.
@@ -492,6 +495,52 @@ def test_built_layers_refuse_adapters_and_unbuilt_ones_have_no_kernel(make, inst
         unbuilt.break_even_rank  # noqa: B018
     with pytest.raises(AttributeError, match="stands for no single kernel"):
         conv().kernel  # noqa: B018
+
+
+@pytest.mark.parametrize("form", ["channel", "spatial"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"padding": "same", "strides": 2},
+        {"padding": "valid", "strides": (1, 2)},
+        {"padding": "same", "dilation_rate": (2, 1)},
+        {"padding": "same", "groups": 2, "activation": "relu"},
+    ],
+    ids=str,
+)
+def test_merged_gives_what_the_factors_give(form, case):
+    x = np.random.default_rng(0).normal(size=(2, 9, 8, 4)).astype("float32")
+    factored = LightConv2D(6, (3, 2), rank=2, form=form, implementation="factored", **case)
+    merged = LightConv2D(6, (3, 2), rank=2, form=form, implementation="merged", **case)
+    factored.build(x.shape)
+    merged.build(x.shape)
+    merged.set_weights(factored.get_weights())
+    for training in (True, False):
+        ours, theirs = (np.array(layer(x, training=training)) for layer in (merged, factored))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rank", "implementation", "training", "convolutions"),
+    [
+        # Of 9 · 8 · 8 weights at 9 · 8 + 8 a rank: even at rank 7.2, that is 8.
+        (2, "auto", False, 2),
+        (3, "auto", False, 1),
+        (3, "auto", True, 2),
+        (2, "merged", True, 1),
+        (3, "factored", False, 2),
+    ],
+)
+def test_implementation_decides_how_many_convolutions(
+    monkeypatch, rank, implementation, training, convolutions
+):
+    layer = LightConv2D(8, 3, rank=rank, form="channel", implementation=implementation)
+    layer.build((None, 8, 8, 8))
+    assert layer.break_even_rank == 8
+    calls, conv = [], layers.ops.conv
+    monkeypatch.setattr(layers.ops, "conv", lambda *a, **k: calls.append(1) or conv(*a, **k))
+    layer(np.ones((1, 8, 8, 8), "float32"), training=training)
+    assert len(calls) == convolutions
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_collect_trains_only_what_is_missing(tmp_path, capsys, monkeypatch):
     choice = {"rows": ["conv2d"], "epochs": 1, "limit": 64}
     first = training.collect(runs.plan("digits", seeds=[1], **choice), tmp_path)
     trained = []
-    monkeypatch.setattr(training, "train", lambda run, progress: trained.append(run) or first[0])
+    monkeypatch.setattr(training, "train_together", lambda some, _: trained.extend(some) or first)
     planned = runs.plan("digits", seeds=[1, 2], **choice)
     monkeypatch.setattr(runs, "write", lambda outputs, record: None)
     assert len(training.collect(planned, tmp_path)) == 2
@@ -141,11 +141,10 @@ rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (160, *model.input_shape[1:]), dtype="uint8")
 labels = rng.integers(0, model.output_shape[-1], 160).astype("int32")
 optimizer = keras.optimizers.Adam(recipes.PAPER.schedule(dataset).learning_rate)
-optimizer.build(model.trainable_variables)
-loop = {"tensorflow": training._tensorflow_loop, "jax": training._jax_loop}[backend.name()]
-to_device, train, _ = loop(model, optimizer, 16)
-x, y = to_device(images), to_device(labels)
-np.save(file, [train(x, y, np.arange(i, i + 16))[0] for i in range(0, 160, 16)])
+loop = training.loop([model], optimizer, 16)
+x, y = loop.to_device(images), loop.to_device(labels)
+orders = np.arange(160).reshape(10, 1, 16)
+np.save(file, [float(loop.train(x, y, order)[0][0]) for order in orders])
 """
     for case in (["mnist", "lightlayers-2"], ["cifar10", "separableconv2d"]):
         losses = []
@@ -161,3 +160,61 @@ np.save(file, [train(x, y, np.arange(i, i + 16))[0] for i in range(0, 160, 16)])
             losses.append(np.load(file))
         assert len(losses[0]) == 10 and np.ptp(losses[0]) > 1e-3
         np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
+
+
+TOGETHER = """
+import json, sys
+import numpy as np
+from lightlayers import backend, datasets, recipes, runs, training
+keras = backend.load()
+keras.config.set_floatx("float64")
+shuffle, stop = json.loads(sys.argv[1])
+# Digits has many equal neighbours: pooling breaks such ties as the rounding has it.
+random = np.random.default_rng(0)
+x = random.integers(0, 256, (300, 8, 8, 1), dtype="uint8")
+y = random.integers(0, 10, 300).astype("int32")
+datasets.load = lambda name: datasets.Data(x[:200], y[:200], x[200:], y[200:])
+# A rate this high lets the losses go up and down: schedules of the seeds part.
+schedule = recipes.Schedule(8, 0.03, plateau_patience=1, stop_patience=stop)
+recipe = recipes.Recipe("paper", 99, (("digits", schedule),), shuffle=shuffle)
+recipes.RECIPES["paper"] = recipe
+planned = runs.plan("digits", ["lightlayers-2"], [1, 2], epochs=5, limit=200)
+both = training.train_together(planned), [training.train(run) for run in planned]
+names = ("id", "history", "test", "shown")
+print(json.dumps([[{name: record[name] for name in names} for record in some] for some in both]))
+"""
+
+
+@pytest.mark.parametrize(("shuffle", "stop"), [(True, 9), (False, 2)])
+def test_together_gives_what_each_seed_gives_alone(shuffle, stop):
+    done = subprocess.run(
+        [sys.executable, "-c", TOGETHER, json.dumps([shuffle, stop])],
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    together, alone = json.loads(done.stdout.splitlines()[-1])
+    rates = set()
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours["id"] == theirs["id"]
+        for name in ("loss", "val_loss", "learning_rate"):
+            ours_, theirs_ = ours["history"][name], theirs["history"][name]
+            # Keras' normalisation rounds to single precision, which Adam makes larger.
+            np.testing.assert_allclose(ours_, theirs_, rtol=1e-3, err_msg=name)
+        assert ours["history"]["loss"][0] == pytest.approx(theirs["history"]["loss"][0], rel=1e-5)
+        assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-3)
+        shown = (np.array(each["shown"]["per_mille"]) for each in (ours, theirs))
+        np.testing.assert_allclose(*shown, atol=5)
+        rates.add(tuple(ours["history"]["learning_rate"]))
+    assert shuffle or len(rates) > 1, "the schedules are all the same: nothing shown"
+
+
+def test_together_is_refused_where_it_cannot_be():
+    planned = runs.plan("digits", ["conv2d"], [1, 2], epochs=1, limit=64)
+    other = Run("digits", "separableconv2d", epochs=1, train_size=64, test_size=64)
+    with pytest.raises(ValueError, match="differ in their seeds alone"):
+        training.train_together([*planned, other])
+    if backend.name() == "tensorflow":
+        with pytest.raises(ValueError, match="KERAS_BACKEND=jax.*Received: tensorflow"):
+            training.train_together(planned)

@@ -1,0 +1,115 @@
+"""A model as TFLite and ONNX files, each checked against Keras: size, time and agreement."""
+
+import pathlib
+import time
+
+import numpy as np
+
+from lightlayers import backend
+
+FORMATS = {
+    "float32": "TFLite, 32-bit floats",
+    "dynamic": "TFLite, 8-bit weights, sums in 32-bit floats",
+    "int8": "TFLite, 8-bit integers throughout, from calibration images",
+    "onnx": "ONNX, 32-bit floats",
+}
+_SECONDS = 0.2
+
+
+def _converter(model, name, images):
+    import tensorflow as tf
+
+    # A batch of one, of a known shape: what runs on a phone.
+    call = tf.function(lambda x: model(x, training=False))
+    shape = tf.TensorSpec((1, *model.input_shape[1:]), "float32")
+    concrete = call.get_concrete_function(shape)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    if name != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if name == "int8":
+        converter.representative_dataset = lambda: ([image[None]] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return converter
+
+
+def _tflite(file):
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(file), num_threads=1)
+    interpreter.allocate_tensors()
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def predict(image):
+        interpreter.set_tensor(entry["index"], image[None])
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])[0]
+
+    return predict
+
+
+def _onnx(file):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(file), options)
+    name = session.get_inputs()[0].name
+    return lambda image: session.run(None, {name: image[None]})[0][0]
+
+
+def export(model, folder, images, formats=tuple(FORMATS)):
+    """Writes a model in other formats, and compares each with Keras.
+
+    Args:
+        model: A `keras.Model` from one image to class probabilities.
+        folder: Path, made if it is not there. The files get the model's name.
+        images: Array of images as the model takes them, which calibrate `"int8"` and are
+            compared on.
+        formats: Sequence of keys of `FORMATS`. `"onnx"` needs
+            `pip install 'lightlayers[export]'`.
+
+    Returns:
+        A `pandas.DataFrame`: `format`, `file`, `kB`, `milliseconds` (of one image, one
+        thread, the median), `largest difference` (of a probability from Keras') and
+        `same class` (share of the images).
+
+    Raises:
+        ValueError: If a format is unknown, or the backend is not TensorFlow.
+    """
+    import pandas as pd
+
+    if unknown := set(formats) - set(FORMATS):
+        raise ValueError(f"Unknown formats. Expected {list(FORMATS)}. Received: {unknown}")
+    if backend.name() != "tensorflow":
+        raise ValueError(
+            f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend.name()}"
+        )
+    images = np.asarray(images, "float32")
+    expected = backend.load().ops.convert_to_numpy(model(images, training=False))
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for name in formats:
+        if name == "onnx":
+            file = folder / f"{model.name}.onnx"
+            model.export(file, format="onnx", verbose=False)
+            predict = _onnx(file)
+        else:
+            file = folder / f"{model.name}-{name}.tflite"
+            file.write_bytes(_converter(model, name, images).convert())
+            predict = _tflite(file)
+        found = np.stack([predict(image) for image in images])
+        same = found.argmax(-1) == expected.argmax(-1)
+        line = [name, file.name, round(file.stat().st_size / 1000, 1), _time(predict, images[0])]
+        lines.append([*line, float(np.abs(found - expected).max().round(5)), same.mean().round(4)])
+    columns = ["format", "file", "kB", "milliseconds", "largest difference", "same class"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _time(predict, image):
+    times, end = [], time.perf_counter() + _SECONDS
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        predict(image)
+        times.append(1000 * (time.perf_counter() - began))
+    return round(float(np.median(times)), 4)
