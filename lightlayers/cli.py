@@ -116,7 +116,7 @@ def _reproduce(options):
     if unknown := [name for name in names if name not in runs.NAMES]:
         raise ValueError(
             f"Unknown name. Expected some of {list(runs.NAMES)}, or all. "
-            f"Received: {', '.join(unknown)}"
+            f"Received: {', '.join(map(repr, unknown))}"
         )
     for name in ("workers", "timeout"):
         if (value := getattr(options, name)) is not None and value < 1:
