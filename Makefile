@@ -39,8 +39,8 @@ test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(PYTHON) -m venv --clear .venv
 
 .venv/installed: .venv/bin/pip pyproject.toml constraints.txt
-	@echo "Installing TensorFlow, JAX and JupyterLab into .venv: 570 MB, 1 to 4 minutes, once."
-	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[cpu,jax,dask,test]"
+	@echo "Installing TensorFlow, JAX and JupyterLab into .venv: 610 MB, 1 to 4 minutes, once."
+	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[cpu,jax,dask,export,test]"
 	@touch $@
 
 .PHONY: help .venv reproduce lab test lint test-tensorflow test-jax test-notebooks

@@ -171,6 +171,7 @@ def _forward(model):
         return lambda x: call(x).block_until_ready()
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it warns of many graphs, which are meant
     call = tf.function(lambda x: model(x, training=False))
     return lambda x: call(x).numpy()
 
@@ -288,7 +289,7 @@ def _layers(channels, filters):
         layer = layers.LightConv2D(filters, 3, rank=1, form=form, **options)
         layer.build((None, 8, 8, channels))
         even = layer.break_even_rank
-        for rank in sorted({1, max(1, even // 8), max(1, even // 4), max(1, even // 2)}):
+        for rank in sorted({1} | {max(1, even * eighths // 8) for eighths in (1, 2, 4, 6)}):
             for implementation in ("factored", "merged")[: 1 if form == "paper" else 2]:
                 found["LightConv2D", form, rank, implementation] = layers.LightConv2D(
                     filters, 3, rank=rank, form=form, implementation=implementation, **options

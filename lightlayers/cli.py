@@ -72,6 +72,12 @@ def _parser():
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])
     bench.add_argument("--steps", type=int, default=100, help="of one measurement")
     bench.add_argument("--outputs", **where)
+    export = command("export", _export, "Write a .keras model as TFLite and ONNX, and compare.")
+    export.add_argument("model", metavar="MODEL.keras")
+    export.add_argument("--data", required=True, help="data set that calibrates and compares")
+    export.add_argument("--formats", type=_list, help="such as float32,dynamic,int8,onnx")
+    export.add_argument("--images", type=int, default=200, help="of the test set (default: 200)")
+    export.add_argument("--to", metavar="DIR", default=".", help="folder of the files")
     command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
@@ -279,6 +285,25 @@ def _bench(options):
     print(table.to_string(index=False))
     name = "bench-grid" if len(options.variants) == 2 else "bench-grid-parts"
     replication.save(table, options.outputs, name)
+    return 0
+
+
+def _export(options):
+    from lightlayers import backend, exporting, layers  # noqa: F401, layers for loading
+
+    try:
+        model = backend.load().saving.load_model(options.model)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{options.model} can't be loaded as a Keras model: {reason}") from None
+    images = datasets.load(options.data).limited(1, options.images).x_test / 255
+    if model.input_shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"The model takes images of shape {model.input_shape[1:]}. "
+            f"Received: --data {options.data}, whose images are {images.shape[1:]}"
+        )
+    table = exporting.export(model, options.to, images, options.formats)
+    print(table.to_string(index=False))
     return 0
 
 

@@ -1,6 +1,8 @@
 """A model as TFLite and ONNX files, each checked against Keras: size, time and agreement."""
 
+import importlib.util
 import pathlib
+import tempfile
 import time
 
 import numpy as np
@@ -16,20 +18,20 @@ FORMATS = {
 _SECONDS = 0.2
 
 
-def _converter(model, name, images):
+def _convert(model, name, images):
     import tensorflow as tf
 
     # A batch of one, of a known shape: what runs on a phone.
-    call = tf.function(lambda x: model(x, training=False))
-    shape = tf.TensorSpec((1, *model.input_shape[1:]), "float32")
-    concrete = call.get_concrete_function(shape)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
-    if name != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if name == "int8":
-        converter.representative_dataset = lambda: ([image[None]] for image in images)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return converter
+    entry = tf.TensorSpec((1, *model.input_shape[1:]), "float32")
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, "tf_saved_model", verbose=False, input_signature=[entry])
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if name != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if name == "int8":
+            converter.representative_dataset = lambda: ([image[None]] for image in images)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return converter.convert()
 
 
 def _tflite(file):
@@ -57,7 +59,13 @@ def _onnx(file):
     return lambda image: session.run(None, {name: image[None]})[0][0]
 
 
-def export(model, folder, images, formats=tuple(FORMATS)):
+def available():
+    """Returns the formats that can be written here: ONNX needs packages of its own."""
+    found = all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime")))
+    return [name for name in FORMATS if name != "onnx" or found]
+
+
+def export(model, folder, images, formats=None):
     """Writes a model in other formats, and compares each with Keras.
 
     Args:
@@ -65,8 +73,7 @@ def export(model, folder, images, formats=tuple(FORMATS)):
         folder: Path, made if it is not there. The files get the model's name.
         images: Array of images as the model takes them, which calibrate `"int8"` and are
             compared on.
-        formats: Sequence of keys of `FORMATS`. `"onnx"` needs
-            `pip install 'lightlayers[export]'`.
+        formats: Sequence of keys of `FORMATS`, or `None` for those of `available`.
 
     Returns:
         A `pandas.DataFrame`: `format`, `file`, `kB`, `milliseconds` (of one image, one
@@ -78,8 +85,11 @@ def export(model, folder, images, formats=tuple(FORMATS)):
     """
     import pandas as pd
 
-    if unknown := set(formats) - set(FORMATS):
+    formats = available() if formats is None else formats
+    if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"Unknown formats. Expected {list(FORMATS)}. Received: {unknown}")
+    if missing := [name for name in formats if name not in available()]:
+        raise ValueError(f"Needs pip install 'lightlayers[export]'. Received: {missing}")
     if backend.name() != "tensorflow":
         raise ValueError(
             f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend.name()}"
@@ -96,7 +106,7 @@ def export(model, folder, images, formats=tuple(FORMATS)):
             predict = _onnx(file)
         else:
             file = folder / f"{model.name}-{name}.tflite"
-            file.write_bytes(_converter(model, name, images).convert())
+            file.write_bytes(_convert(model, name, images))
             predict = _tflite(file)
         found = np.stack([predict(image) for image in images])
         same = found.argmax(-1) == expected.argmax(-1)

@@ -241,7 +241,8 @@ def time_against_multiply_adds(rows):
             legend=task == "train",
             alpha=0.8,
         )
-        axis.axline((1, 1), slope=1, color="black", lw=1)
+        ends = [table["share"].min(), 1]
+        axis.plot(ends, ends, color="black", lw=1)
         axis.axhline(1, color="0.5", lw=1, ls=":")
         what = {"forward": "inference", "train": "training step"}[task]
         axis.set(xscale="log", yscale="log", title=what)

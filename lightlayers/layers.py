@@ -10,7 +10,7 @@ from lightlayers import factorization
 
 FORMS = ("paper", "channel", "spatial")
 IMPLEMENTATIONS = ("factored", "merged", "auto")
-_MERGE_ABOVE = 0.25  # of break_even_rank, see `lightlayers bench layers`
+_MERGE_ABOVE = 0.75  # of break_even_rank, see `lightlayers bench layers`
 FACTOR_INITIALIZERS = ("independent", "spectral", "variance")
 
 
@@ -311,8 +311,8 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         implementation: How a linear form is computed; the results are the same but for
             rounding. `"factored"`: two convolutions. `"merged"`: one, with the kernel
             that the factors stand for, formed at each call. `"auto"`: merged outside
-            training where `rank` is above a quarter of `break_even_rank`, since two
-            convolutions are then slower although they take fewer multiply-adds.
+            training where `rank` is above three quarters of `break_even_rank`, since
+            two convolutions are then no faster although they take fewer multiply-adds.
             Form `"paper"` is always factored. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 

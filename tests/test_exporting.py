@@ -1,0 +1,61 @@
+"""Exported models: they say what Keras says, and are as small as promised."""
+
+import numpy as np
+import pytest
+
+from lightlayers import backend, cli, datasets, exporting, networks
+
+keras = backend.load()
+pytestmark = [
+    pytest.mark.skipif(backend.name() != "tensorflow", reason="TensorFlow exports"),
+    pytest.mark.filterwarnings("ignore"),  # of the converters, about themselves
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(1)
+    model = networks.build("digits", "lightlayers", 3, "no-scale")
+    data = datasets.load("digits")
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy")
+    model.fit(data.x_train / 255, data.y_train, epochs=8, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    return datasets.load("digits").x_test[:100] / np.float32(255)
+
+
+def test_each_format_agrees_with_keras(model, images, tmp_path):
+    table = exporting.export(model, tmp_path, images).set_index("format")
+    assert set(exporting.available()) == set(table.index) >= {"float32", "dynamic", "int8"}
+    assert table.loc["float32", "largest difference"] < 1e-4
+    assert table.loc["float32", "same class"] == 1
+    assert table.loc[["dynamic", "int8"], "same class"].min() >= 0.95
+    assert 0 < table.loc["int8", "largest difference"] < 0.5
+    sizes = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+    assert sizes[table.loc["int8", "file"]] < sizes[table.loc["float32", "file"]]
+    if "onnx" in table.index:
+        assert table.loc["onnx", "largest difference"] < 1e-4
+
+
+def test_a_wrong_file_would_be_seen(model, images, tmp_path, monkeypatch):
+    true = exporting._tflite
+    monkeypatch.setattr(
+        exporting, "_tflite", lambda file: lambda image: np.roll(true(file)(image), 1)
+    )
+    table = exporting.export(model, tmp_path, images, ["float32"])
+    assert table["same class"].item() < 0.5
+
+
+def test_command_exports_a_saved_model(model, tmp_path, capsys):
+    file = tmp_path / "model.keras"
+    model.save(file)
+    choice = ["--data", "digits", "--images", "20", "--to", str(tmp_path)]
+    assert cli.main(["export", str(file), *choice, "--formats", "float32"]) == 0
+    assert "lightlayers_3-float32.tflite" in capsys.readouterr().out
+    assert cli.main(["export", str(tmp_path / "none.keras"), *choice]) == 2
+    assert "can't be loaded as a Keras model" in capsys.readouterr().err
+    assert cli.main(["export", str(file), *choice, "--formats", "tflite"]) == 2
+    assert "Received: ['tflite']" in capsys.readouterr().err
