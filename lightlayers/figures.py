@@ -216,6 +216,8 @@ def ablation(runs):
 def time_against_multiply_adds(rows):
     """Returns a figure of single layers' time against their multiply-adds, both of Conv2D's.
 
+    Merged layers are left out: they do Conv2D's multiply-adds.
+
     Args:
         rows: DataFrame of the rows of `bench.measure_layers`.
     """
@@ -224,9 +226,9 @@ def time_against_multiply_adds(rows):
     conv2d = rows[rows["method"] == "Conv2D"].set_index(["size", "channels", "filters", "task"])
     keys = list(zip(*(rows[name] for name in conv2d.index.names), strict=True))
     base = conv2d["multiply_adds"].loc[keys].to_numpy()
-    kind = rows["method"].where(rows["form"] == "", rows["form"] + ", " + rows["implementation"])
+    kind = rows["method"].where(rows["form"] == "", 'LightConv2D "' + rows["form"] + '"')
     table = rows.assign(share=rows["multiply_adds"] / base, kind=kind)
-    table = table[table["method"] != "Conv2D"]
+    table = table[(table["method"] != "Conv2D") & (table["implementation"] != "merged")]
     figure, axes = _axes(2, width=10, height=4.6, sharey=True)
     for axis, task in zip(axes, ("forward", "train"), strict=True):
         sns.scatterplot(
@@ -245,8 +247,10 @@ def time_against_multiply_adds(rows):
         axis.plot(ends, ends, color="black", lw=1)
         axis.axhline(1, color="0.5", lw=1, ls=":")
         what = {"forward": "inference", "train": "training step"}[task]
-        axis.set(xscale="log", yscale="log", title=what)
+        axis.set(xscale="log", yscale="log", ylim=(0.04, 3), title=what)
         axis.set(xlabel="multiply-adds, of Conv2D's", ylabel="time, of Conv2D's")
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter("{x:g}")
     axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left", frameon=False, fontsize=9)
     return figure
 

@@ -387,6 +387,8 @@ def collect(planned, outputs, train=True, fresh=False, together=False):
         print(f"Not used: {message}")
     missing = planned if fresh else [run for run in planned if run not in records]
     print(f"{len(records)} of {len(planned)} runs are stored.")
+    if not all(run.whole for run in planned):
+        print("They have fewer epochs or images than the recipe: verdicts on them say nothing.")
     if missing and train:
         _train_all(missing, outputs, records, together)
     elif missing:
