@@ -258,6 +258,41 @@ def measure_networks(planned, say=print):
     return {"environment": training._environment(), "rows": rows}
 
 
+def measure_together(planned, seeds=(1, 3, 10), say=print):
+    """Times a training step of several seeds in one program against one seed alone, on JAX.
+
+    Args:
+        planned: List of `runs.Run`, one per row.
+        seeds: Sequence of integers, how many at once.
+        say: Function that takes one line of progress.
+
+    Returns:
+        Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
+        `seeds`, `milliseconds` (of a step of all of them), `low`, `high`, and `speedup`,
+        how many times the throughput of one seed alone.
+    """
+    if backend.name() != "jax":
+        raise ValueError(f"Set KERAS_BACKEND=jax. Received: KERAS_BACKEND={backend.name()}")
+    rows = []
+    for run in planned:
+        recipe = recipes.get(run.recipe)
+        x, y, _ = _images(run.dataset)
+        count = _STEPS * recipe.batch_size
+        order, tasks = np.arange(count), {}
+        for n in sorted({1, *seeds}):
+            models = [networks.build(run.dataset, run.method, run.rank, recipe) for _ in range(n)]
+            loop = training.loop(models, backend.load().optimizers.Adam(), recipe.batch_size)
+            data = loop.to_device(x[:count]), loop.to_device(y[:count])
+            orders = np.stack([order] * n)
+            tasks[n] = (lambda loop=loop, data=data, o=orders: loop.train(*data, o), _STEPS)
+        for n, times in _in_turn(tasks, lambda key: 1).items():
+            speedup = round(n / times.pop("ratio"), 3)
+            row = {"dataset": run.dataset, "row": run.row, "seeds": n, **times}
+            rows.append(row | {"speedup": speedup})
+        say(f"{run.dataset} {run.row}: {rows[-1]['seeds']} seeds, {rows[-1]['speedup']} times")
+    return {"environment": training._environment(), "rows": rows}
+
+
 # Image size, channels, filters, images of a batch: the paper's, then larger ones.
 LAYERS = (
     (28, 8, 8, 64),

@@ -66,7 +66,7 @@ def _parser():
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
     bench = command("bench", _bench, "Measure the grid, the networks or single layers, as ratios.")
-    bench.add_argument("what", choices=["grid", "networks", "layers"])
+    bench.add_argument("what", choices=["grid", "networks", "layers", "together"])
     bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
     bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])
@@ -272,8 +272,10 @@ def _bench(options):
         raise ValueError(f"Unknown variants. Expected {list(bench.GRID)}. Received: {unknown}")
     planned = [run for name in options.names for run in runs.plan(name, options.rows, [42])]
     if options.what != "grid":
-        networks = options.what == "networks"
-        found = bench.measure_networks(planned) if networks else bench.measure_layers()
+        if options.what == "layers":
+            found = bench.measure_layers()
+        else:
+            found = getattr(bench, f"measure_{options.what}")(planned)
         target = pathlib.Path(options.outputs, "bench", f"{options.what}.json")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(found, indent=1) + "\n")

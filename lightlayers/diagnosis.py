@@ -73,15 +73,18 @@ def stored(planned, outputs, renew=False):
     Args:
         planned: List of `runs.Run`.
         outputs: Path of the outputs folder, which keeps them in `bench/starts.json`.
-        renew: Boolean, whether to compute them again. Defaults to `False`.
+        renew: Boolean, whether to compute them even if they are kept. Defaults to `False`.
 
     Returns:
         A `pandas.DataFrame`, one row per data set and recipe.
+
+    Raises:
+        datasets.DataError: If they are not kept and a data set can't be had.
     """
     import pandas as pd
 
     file = pathlib.Path(outputs, "bench", "starts.json")
-    if renew:
+    if renew or not file.exists():
         first = {}
         for run in planned:
             first.setdefault((run.dataset, run.recipe), run)
@@ -91,4 +94,4 @@ def stored(planned, outputs, renew=False):
         ]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(lines, indent=1) + "\n")
-    return pd.DataFrame(json.loads(file.read_text()) if file.exists() else [])
+    return pd.DataFrame(json.loads(file.read_text()))

@@ -91,13 +91,15 @@ def merge(factor_1, factor_2, form, groups=1):
     ops = keras.ops
     if form == "dense":
         return ops.matmul(factor_1, factor_2)
-    height, width = factor_2.shape[0], factor_1.shape[1]
-    height = max(height, factor_1.shape[0])
-    channels, filters = factor_1.shape[2], factor_2.shape[3]
-    left = ops.reshape(factor_1, (*factor_1.shape[:3], groups, -1))
-    right = ops.reshape(factor_2, (*factor_2.shape[:3], groups, -1))
-    # Channel: factor_2 is 1 × 1. Spatial: factor_1 has height 1, factor_2 width 1.
-    kernel = ops.einsum("awcgr,hbrgf->ahwbcgf", left, right)
+    height = max(factor_1.shape[0], factor_2.shape[0])
+    width, channels = factor_1.shape[1:3]
+    rank, filters = factor_2.shape[2:]
+    # Channel: factor_2 is 1 × 1. Spatial: factor_1 has height 1, factor_2 width 1. Either way
+    # the kernel is one matrix product for each group and each row of factor_2.
+    left = ops.reshape(factor_1, (1, -1, groups, rank))
+    right = ops.reshape(factor_2, (-1, rank, groups, filters // groups))
+    left, right = (ops.transpose(factor, (2, 0, 1, 3)) for factor in (left, right))
+    kernel = ops.transpose(ops.matmul(left, right), (1, 2, 0, 3))
     return ops.reshape(kernel, (height, width, channels, filters))
 
 

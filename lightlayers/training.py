@@ -115,21 +115,29 @@ def _jax_loop(models, optimizer, batch_size):
         totals = jnp.stack([loss * len(rows), right(labels, outputs)])
         return [trainable, others, moments], totals
 
+    # Convolutions of several models at once are grouped ones, which XLA has no fast code for on
+    # a CPU: there they take turns, step by step.
+    every = jax.vmap if backend.devices() else lambda f: lambda models: jax.lax.map(f, models)
+
     @jax.jit
     def steps(state, batches, x, y):
-        # Orders are equal unless the recipe shuffles: then one batch serves all models.
-        each = jax.vmap(step, in_axes=(0, None if batches.ndim == 2 else 0, None, None))
-        return jax.lax.scan(lambda state, rows: each(state, rows, x, y), state, batches)
+        def each(state, rows):
+            # Orders are equal unless the recipe shuffles: then one batch serves all models.
+            if rows.ndim == 1:
+                return every(lambda one: step(one, rows, x, y))(state)
+            return every(lambda one: step(*one, x, y))((state, rows))
+
+        return jax.lax.scan(each, state, batches)
 
     @jax.jit
     def totals_of(trainable, others, rows, x, y):
         images, labels = batch(x, y, rows)
 
-        def of_one(trainable, others):
-            outputs, _ = model.stateless_call(trainable, others, images, training=False)
+        def of_one(variables):
+            outputs, _ = model.stateless_call(*variables, images, training=False)
             return jnp.stack([jnp.sum(cross_entropy(labels, outputs)), right(labels, outputs)])
 
-        return jax.vmap(of_one)(trainable, others)
+        return every(of_one)([trainable, others])
 
     def train(x, y, orders):
         totals, count = 0, orders.shape[-1]

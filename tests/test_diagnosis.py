@@ -49,9 +49,10 @@ def test_gradients_are_those_of_the_loss():
     assert found["bias_gradient"] == pytest.approx(np.sqrt(np.mean(bias**2)), rel=1e-2)
 
 
-def test_what_was_computed_is_stored_and_read_again(tmp_path):
+def test_what_was_computed_is_stored_and_read_again(tmp_path, monkeypatch):
     planned = [run("paper"), run("no-scale"), runs.Run("digits", "lightlayers", 3, seed=2)]
-    assert diagnosis.stored(planned, tmp_path).empty
-    table = diagnosis.stored(planned, tmp_path, renew=True)
+    table = diagnosis.stored(planned, tmp_path)
     assert table[["recipe", "seed"]].values.tolist() == [["paper", 1], ["no-scale", 1]]
+    monkeypatch.setattr(diagnosis, "start", lambda run: {"logit_sd": 7})
     assert diagnosis.stored(planned, tmp_path).equals(table)
+    assert list(diagnosis.stored(planned, tmp_path, renew=True)["logit_sd"]) == [7, 7]
