@@ -131,7 +131,7 @@ def test_kernel_that_dies_and_cell_that_hangs(folder):
     plant(folder, dying + hanging)
     rows = ["--rows", "conv2d,separableconv2d,lightlayers-1", "--limit", "64"]
     choice = [*rows, "--seeds", "1", "--epochs", "1"]
-    done = reproduce(folder, *choice, "--timeout", "20", "--workers", "3")
+    done = reproduce(folder, *choice, "--timeout", "12", "--workers", "3")
     assert done.returncode == 1
     assert "failed: digits-conv2d: " in done.stdout and "died" in done.stdout
     assert "failed: digits-lightlayers-1: " in done.stdout and "timed out" in done.stdout.lower()

@@ -139,28 +139,35 @@ if backend.name() == "tensorflow":
     np.savez(weights, *model.get_weights())
 model.set_weights(list(np.load(weights).values()))
 rng = np.random.default_rng(0)
-images = rng.integers(0, 256, (160, *model.input_shape[1:]), dtype="uint8")
-labels = rng.integers(0, model.output_shape[-1], 160).astype("int32")
+images = rng.integers(0, 256, (80, *model.input_shape[1:]), dtype="uint8")
+labels = rng.integers(0, model.output_shape[-1], 80).astype("int32")
 optimizer = keras.optimizers.Adam(recipes.PAPER.schedule(dataset).learning_rate)
-loop = training.loop([model], optimizer, 16)
+loop = training.loop([model], optimizer, 8)
 x, y = loop.to_device(images), loop.to_device(labels)
-orders = np.arange(160).reshape(10, 1, 16)
+orders = np.arange(80).reshape(10, 1, 8)
 np.save(file, [float(loop.train(x, y, order)[0][0]) for order in orders])
 """
-    for case in (["mnist", "lightlayers-2"], ["cifar10", "separableconv2d"]):
-        losses = []
-        for name in ("tensorflow", "jax"):
-            file = tmp_path / f"{name}.npy"
-            subprocess.run(
-                [sys.executable, "-c", code, *case, tmp_path / "weights.npz", file],
-                env=os.environ
-                | execution.SINGLE_THREADED
-                | {"KERAS_BACKEND": name, "JAX_ENABLE_X64": "1"},
-                check=True,
-            )
-            losses.append(np.load(file))
-        assert len(losses[0]) == 10 and np.ptp(losses[0]) > 1e-3
-        np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
+    losses = []
+    for name in ("tensorflow", "jax"):
+        file = tmp_path / f"{name}.npy"
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                code,
+                "cifar10",
+                "lightlayers-2",
+                tmp_path / "weights.npz",
+                file,
+            ],
+            env=os.environ
+            | execution.SINGLE_THREADED
+            | {"KERAS_BACKEND": name, "JAX_ENABLE_X64": "1"},
+            check=True,
+        )
+        losses.append(np.load(file))
+    assert len(losses[0]) == 10 and np.ptp(losses[0]) > 1e-3
+    np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
 
 
 TOGETHER = """
@@ -181,10 +188,10 @@ datasets.load = lambda name: datasets.Data(x[:200], y[:200], x[200:], y[200:])
 schedule = recipes.Schedule(8, 0.03, plateau_patience=1, stop_patience=stop)
 recipe = recipes.Recipe("paper", 99, (("digits", schedule),), shuffle=shuffle)
 recipes.RECIPES["paper"] = recipe
-planned = runs.plan("digits", ["lightlayers-2"], [1, 2], epochs=5, limit=200)
-both = training.train_together(planned), [training.train(run) for run in planned]
+planned = runs.plan("digits", ["lightlayers-2"], [1, 2], epochs=5, limit=200 if shuffle else 192)
+found = [*training.train_together(planned), training.train(planned[1])]
 names = ("id", "history", "test", "shown")
-print(json.dumps([[{name: record[name] for name in names} for record in some] for some in both]))
+print(json.dumps([{name: record[name] for name in names} for record in found]))
 """
 
 
@@ -197,20 +204,18 @@ def test_together_gives_what_each_seed_gives_alone(shuffle, stop):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    together, alone = json.loads(done.stdout.splitlines()[-1])
-    rates = set()
-    for ours, theirs in zip(together, alone, strict=True):
-        assert ours["id"] == theirs["id"]
-        for name in ("loss", "val_loss", "learning_rate"):
-            ours_, theirs_ = ours["history"][name], theirs["history"][name]
-            # Keras' normalisation rounds to single precision, which Adam makes larger.
-            np.testing.assert_allclose(ours_, theirs_, rtol=1e-3, err_msg=name)
-        assert ours["history"]["loss"][0] == pytest.approx(theirs["history"]["loss"][0], rel=1e-5)
-        assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-3)
-        shown = (np.array(each["shown"]["per_mille"]) for each in (ours, theirs))
-        np.testing.assert_allclose(*shown, atol=5)
-        rates.add(tuple(ours["history"]["learning_rate"]))
-    assert shuffle or len(rates) > 1, "the schedules are all the same: nothing shown"
+    other, ours, alone = json.loads(done.stdout.splitlines()[-1])
+    assert ours["id"] == alone["id"] != other["id"]
+    for name in ("loss", "val_loss", "learning_rate"):
+        # Keras' normalisation rounds to single precision, which Adam makes larger.
+        both = ours["history"][name], alone["history"][name]
+        np.testing.assert_allclose(*both, rtol=1e-3, err_msg=name)
+    assert ours["history"]["loss"][0] == pytest.approx(alone["history"]["loss"][0], rel=1e-5)
+    assert ours["test"]["loss"] == pytest.approx(alone["test"]["loss"], rel=1e-3)
+    shown = (np.array(each["shown"]["per_mille"]) for each in (ours, alone))
+    np.testing.assert_allclose(*shown, atol=5)
+    rates = [each["history"]["learning_rate"] for each in (ours, other)]
+    assert shuffle or rates[0] != rates[1], "the schedules are all the same: nothing shown"
 
 
 def test_together_is_refused_where_it_cannot_be():
