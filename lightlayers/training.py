@@ -373,7 +373,7 @@ class _Seed:
             callback.on_epoch_end(epoch, logs)
 
 
-def collect(planned, outputs, train=True, fresh=False, together=False):
+def collect(planned, outputs, train=True, fresh=False, together=False, name=None):
     """Returns the records of runs, training those that have none.
 
     Each record is written as its run is finished, so that an interruption costs one run.
@@ -386,6 +386,8 @@ def collect(planned, outputs, train=True, fresh=False, together=False):
         fresh: Boolean, whether to train also what is stored. Defaults to `False`.
         together: Boolean, whether to train the seeds of a row in one program, on Keras'
             JAX backend. Defaults to `False`.
+        name: String, what `lightlayers reproduce` calls these runs. Defaults to the
+            names of their data sets.
 
     Returns:
         List of records, in the order of `planned`.
@@ -400,8 +402,8 @@ def collect(planned, outputs, train=True, fresh=False, together=False):
     if missing and train:
         _train_all(missing, outputs, records, together)
     elif missing:
-        names = " ".join(dict.fromkeys(run.dataset for run in missing))
-        print(f"{len(missing)} are not. To train them: lightlayers reproduce {names}")
+        name = name or " ".join(dict.fromkeys(run.dataset for run in missing))
+        print(f"{len(missing)} are not. To train them: lightlayers reproduce {name}")
     return [records[run] for run in planned if run in records]
 
 
