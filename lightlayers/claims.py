@@ -30,25 +30,17 @@ def paired(runs, dataset, first, second):
     return (100 * (accuracy(first) - accuracy(second))).dropna()
 
 
-def mean_interval(values):
-    """Returns mean, lower and upper end of the 95% t-interval of the mean."""
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return values.mean(), values.mean() - half, values.mean() + half
-
-
 def _told(values):
     if len(values) < 2:
         return "too few runs"
-    mean, low, high = mean_interval(values)
+    mean, low, high = replication.mean_interval(values)
     return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f}, {len(values)} seeds)"
 
 
 def _drop(claim, values):
     if len(values) < 3:
         return "NOT RUN"
-    _, low, high = mean_interval(values)
+    _, low, high = replication.mean_interval(values)
     if claim.only:
         most = claim.drop + _ROUNDING
         return "HOLDS" if high <= most else "FAILS" if low > most else "UNDECIDED"
@@ -61,7 +53,7 @@ def _drop(claim, values):
 def _above_zero(values, least=0.0):
     if len(values) < 3:
         return "NOT RUN"
-    _, low, high = mean_interval(values)
+    _, low, high = replication.mean_interval(values)
     return "HOLDS" if low > least else "FAILS" if high < least else "UNDECIDED"
 
 
@@ -249,7 +241,11 @@ def ablation(runs, dataset):
         values = rows["accuracy"]
         label = rows["label"].iloc[0]
         gain = paired(ours, dataset, (label, recipe), label)
-        ends = mean_interval(gain) if len(gain) > 1 and recipe != "paper" else [math.nan] * 3
+        ends = (
+            replication.mean_interval(gain)
+            if len(gain) > 1 and recipe != "paper"
+            else [math.nan] * 3
+        )
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
         lines.append([*line, rows["loss"].mean(), *ends])
     columns = "recipe n accuracy sd min max loss gain low high".split()

@@ -262,6 +262,14 @@ def timings(outputs):
     return json.loads(file.read_text()) if file.exists() else None
 
 
+def mean_interval(values):
+    """Returns mean, lower and upper end of the 95% t-interval of the mean."""
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return values.mean(), values.mean() - half, values.mean() + half
+
+
 def conclusions(runs):
     """Returns sentences on how each method stands against Conv2D, seed by seed.
 
@@ -272,9 +280,6 @@ def conclusions(runs):
         List of strings. Each gives the mean of the paired differences over the seeds,
         with its 95% t-interval.
     """
-    import numpy as np
-    from scipy import stats
-
     base = runs[runs["method"] == "conv2d"].set_index("seed")
     if base.empty:
         return ["Conv2D is not among the rows: nothing to compare with."]
@@ -285,9 +290,9 @@ def conclusions(runs):
         points = 100 * (both["accuracy"] - both["accuracy_base"])
         line = f"{label} has {share:.0%} of Conv2D's parameters and is {points.mean():+.1f} points"
         if len(points) > 1:
-            half = stats.t.ppf(0.975, len(points) - 1) * points.std() / np.sqrt(len(points))
-            line += f" of accuracy from it (95% interval {points.mean() - half:+.1f}"
-            line += f" to {points.mean() + half:+.1f}, {len(points)} seeds)"
+            _, low, high = mean_interval(points)
+            line += f" of accuracy from it (95% interval {low:+.1f}"
+            line += f" to {high:+.1f}, {len(points)} seeds)"
         lines.append(line + ".")
     return lines
 

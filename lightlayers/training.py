@@ -279,23 +279,23 @@ def train_together(planned, progress=None):
         seconds = (time.perf_counter() - tick) / n
         evaluated = np.asarray(steps.evaluate(*watched))
         for i, each in enumerate(seeds):
-            if each.stopped:
+            if each.stop_training:
                 continue
             state = steps.take(i)
             each.ended(epoch, trained[i], evaluated[i], float(sum(model.losses)), seconds)
             steps.set_rate(i, each.rate)
-            if each.stopped:
+            if each.stop_training:
                 each.state = state
         if progress:
             progress(epoch + 1, run.epochs)
-        if all(each.stopped for each in seeds):
+        if all(each.stop_training for each in seeds):
             break
     # The last epoch's weights are what the authors evaluate, and so is done here.
     for i, each in enumerate(seeds):
         if each.state is not None:
             steps.put(i, each.state)
     results = np.asarray(steps.evaluate(steps.to_device(data.x_test), steps.to_device(data.y_test)))
-    records = []
+    records, environment, revision = [], _environment() | {"together": n}, _revision()
     for i, each in enumerate(seeds):
         steps.take(i)
         cross_entropy, accuracy = map(float, results[i])
@@ -318,8 +318,8 @@ def train_together(planned, progress=None):
                 "weight_file_bytes": _weight_file_bytes(model),
                 "history": each.history,
                 "started": started.isoformat(timespec="seconds"),
-                "environment": _environment() | {"together": n},
-                "revision": _revision(),
+                "environment": environment,
+                "revision": revision,
                 "shown": _shown(model, data),
             }
         )
@@ -351,10 +351,6 @@ class _Seed:
     @property
     def rate(self):
         return np.float32(self.optimizer.learning_rate)
-
-    @property
-    def stopped(self):
-        return self.stop_training
 
     def ended(self, epoch, trained, evaluated, penalties, seconds):
         loss, accuracy = map(float, trained)
