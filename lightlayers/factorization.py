@@ -96,10 +96,14 @@ def merge(factor_1, factor_2, form, groups=1):
     rank, filters = factor_2.shape[2:]
     # Channel: factor_2 is 1 × 1. Spatial: factor_1 has height 1, factor_2 width 1. Either way
     # the kernel is one matrix product for each group and each row of factor_2.
-    left = ops.reshape(factor_1, (1, -1, groups, rank))
-    right = ops.reshape(factor_2, (-1, rank, groups, filters // groups))
-    left, right = (ops.transpose(factor, (2, 0, 1, 3)) for factor in (left, right))
-    kernel = ops.transpose(ops.matmul(left, right), (1, 2, 0, 3))
+    if groups == 1:  # no transposition: for small images it costs more than the product
+        left = ops.reshape(factor_1, (1, -1, rank))
+        kernel = ops.matmul(left, ops.reshape(factor_2, (-1, rank, filters)))
+    else:
+        left = ops.reshape(factor_1, (1, -1, groups, rank))
+        right = ops.reshape(factor_2, (-1, rank, groups, filters // groups))
+        left, right = (ops.transpose(factor, (2, 0, 1, 3)) for factor in (left, right))
+        kernel = ops.transpose(ops.matmul(left, right), (1, 2, 0, 3))
     return ops.reshape(kernel, (height, width, channels, filters))
 
 
