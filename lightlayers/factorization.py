@@ -107,6 +107,38 @@ def merge(factor_1, factor_2, form, groups=1):
     return ops.reshape(kernel, (height, width, channels, filters))
 
 
+def squared_norm(factor_1, factor_2, form, groups=1):
+    """Returns the squared Frobenius norm of a kernel from its factors, without forming it.
+
+    `||U V||² = Σ (UᵀU) ∘ (V Vᵀ)`, with the factors as matrices: two products of `rank` ×
+    `rank` numbers instead of one kernel.
+
+    Args:
+        factor_1: Tensor or array, the first factor.
+        factor_2: Tensor or array, the second factor.
+        form: `"dense"`, `"channel"` or `"spatial"`.
+        groups: Integer, the groups of the convolution. Defaults to `1`.
+
+    Returns:
+        A scalar tensor.
+
+    Example:
+
+    >>> kernel = np.random.rand(3, 3, 4, 8)
+    >>> factors = split(kernel, rank=8, form="channel")
+    >>> np.allclose(squared_norm(*factors, form="channel"), np.sum(kernel**2), rtol=1e-4)
+    True
+
+    Source: Khodak et al., arXiv 2105.01029 (Frobenius decay).
+    """
+    ops = keras.ops
+    rank = factor_2.shape[-2]
+    left = ops.reshape(factor_1, (-1, groups, rank))
+    right = ops.reshape(factor_2, (-1, rank, groups, factor_2.shape[-1] // groups))
+    left = ops.einsum("mgr,mgs->grs", left, left)
+    return ops.sum(left * ops.einsum("hrgf,hsgf->grs", right, right))
+
+
 def other_seeds(seed, count):
     """Returns seeds that follow from a Keras seed; not `seed + 1`: the next layer has that."""
     if not isinstance(seed, int):

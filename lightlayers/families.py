@@ -26,26 +26,52 @@ class Family:
 
 
 def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
-    return backend.load().layers.Conv2D(filters, kernel_size, **kwargs)
+    layers = backend.load().layers
+    return layers.Conv2D(filters, kernel_size, use_bias=recipe.conv_bias, **kwargs)
 
 
 def _separableconv2d(filters, kernel_size, rank, recipe, **kwargs):
-    return backend.load().layers.SeparableConv2D(filters, kernel_size, **kwargs)
+    layers = backend.load().layers
+    return layers.SeparableConv2D(filters, kernel_size, use_bias=recipe.conv_bias, **kwargs)
+
+
+def _l2(strength):
+    return backend.load().regularizers.L2(strength) if strength else None
 
 
 def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
-    keras = backend.load()
+    backend.load()
     from lightlayers import layers
 
     return layers.LightConv2D(
         filters,
         kernel_size,
         rank=rank,
+        use_bias=recipe.conv_bias,
         bias_initializer=recipe.bias_initializer,
         intermediate_activation=recipe.intermediate_activation,
-        kernel_regularizer=keras.regularizers.L2(recipe.kernel_l2),
+        kernel_regularizer=_l2(recipe.kernel_l2),
         **kwargs,
     )
+
+
+def _linear(form):
+    def conv(filters, kernel_size, rank, recipe, **kwargs):
+        backend.load()
+        from lightlayers import layers
+
+        return layers.LightConv2D(
+            filters,
+            kernel_size,
+            rank=rank,
+            form=form,
+            use_bias=recipe.conv_bias,
+            factor_initializer=recipe.factor_initializer,
+            product_regularizer=_l2(recipe.product_l2),
+            **kwargs,
+        )
+
+    return conv
 
 
 def _dense(units, recipe, **kwargs):
@@ -53,6 +79,8 @@ def _dense(units, recipe, **kwargs):
 
 
 def _lightdense(units, recipe, **kwargs):
+    if recipe.dense_rank is None:
+        return _dense(units, recipe, **kwargs)
     backend.load()
     from lightlayers import layers
 
@@ -65,6 +93,8 @@ FAMILIES = {
         Family("conv2d", "Conv2D", _conv2d, _dense),
         Family("separableconv2d", "SeparableConv2D", _separableconv2d, _dense),
         Family("lightlayers", "LightLayers (K = {rank})", _lightconv2d, _lightdense, ranked=True),
+        Family("channel", "channel form (rank {rank})", _linear("channel"), _lightdense, True),
+        Family("spatial", "spatial form (rank {rank})", _linear("spatial"), _lightdense, True),
     )
 }
 

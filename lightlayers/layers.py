@@ -46,6 +46,8 @@ def _another(initializer):
 class _Factorized:
     """What the two layers share: the factors' weights, saving, and what they refuse."""
 
+    _product_scale = 1.0  # of the product of the factors in the kernel
+
     # Keras' own would save one merged kernel and lose the factors.
     save_own_variables = keras.layers.Layer.save_own_variables
     load_own_variables = keras.layers.Layer.load_own_variables
@@ -83,15 +85,30 @@ class _Factorized:
                 form,
                 groups,
             )
+
+        def penalty(factor_1):
+            found = self._product_penalty(factor_1, form, groups)
+            return found + self.kernel_regularizer(factor_1) if self.kernel_regularizer else found
+
+        # Keras adds up the penalties of single weights: the product's comes with its first.
+        first = penalty if self.product_regularizer else self.kernel_regularizer
+        regularizers = first, self.kernel_regularizer
         for i, (shape, initializer) in enumerate(zip(shapes, starts, strict=True), 1):
             factor = self.add_weight(
                 name=f"factor_{i}",
                 shape=shape,
                 initializer=initializer,
-                regularizer=self.kernel_regularizer,
+                regularizer=regularizers[i - 1],
                 constraint=self.kernel_constraint,
             )
             setattr(self, f"factor_{i}", factor)
+
+    def _product_penalty(self, factor_1, form, groups):
+        scale, regularizer = self._product_scale, self.product_regularizer
+        if isinstance(regularizer, keras.regularizers.L2):
+            norm = factorization.squared_norm(factor_1, self.factor_2, form, groups)
+            return regularizer.l2 * scale**2 * norm
+        return regularizer(factorization.merge(factor_1, self.factor_2, form, groups) * scale)
 
     def _add_bias(self, name, size, initializer):
         return self.add_weight(
@@ -148,6 +165,8 @@ class LightDense(_Factorized, keras.layers.Dense):
             factor), `"spectral"` (the nearest factors of one draw of the dense kernel)
             or `"variance"` (independent normal factors whose product has that draw's
             mean square). Defaults to `"independent"`.
+        product_regularizer: Regularizer of the dense kernel that the factors stand for;
+            `"l2"` is computed without forming it (Frobenius decay). Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
@@ -188,6 +207,7 @@ class LightDense(_Factorized, keras.layers.Dense):
         rank=8,
         scale=None,
         factor_initializer="independent",
+        product_regularizer=None,
         **kwargs,
     ):
         self._refuse(kwargs)
@@ -215,6 +235,7 @@ class LightDense(_Factorized, keras.layers.Dense):
                 "factor_initializer='independent' with it, or scale=None. Received: "
                 f"factor_initializer={factor_initializer!r}"
             )
+        self.product_regularizer = keras.regularizers.get(product_regularizer)
 
     def build(self, input_shape):
         inputs = input_shape[-1]
@@ -254,6 +275,7 @@ class LightDense(_Factorized, keras.layers.Dense):
             "rank": self.rank,
             "scale": self.scale,
             "factor_initializer": self.factor_initializer,
+            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
         }
 
 
@@ -308,6 +330,9 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             factor), or for the linear forms `"spectral"` (the nearest factors of one
             draw of the dense kernel) or `"variance"` (independent normal factors whose
             product has that draw's mean square). Defaults to `"independent"`.
+        product_regularizer: Regularizer of the dense kernel that the factors of a linear
+            form stand for; `"l2"` is computed without forming it (Frobenius decay).
+            Defaults to `None`.
         implementation: How a linear form is computed; the results are the same but for
             rounding. `"factored"`: two convolutions. `"merged"`: one, with the kernel
             that the factors stand for, formed at each call. `"auto"`: merged outside
@@ -363,6 +388,7 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         form="paper",
         intermediate_activation="auto",
         factor_initializer="independent",
+        product_regularizer=None,
         implementation="auto",
         **kwargs,
     ):
@@ -398,6 +424,13 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
                 "Form 'paper' stands for no single dense kernel, so its factors can only "
                 "be started independently. Use form='channel' or 'spatial'. Received: "
                 f"factor_initializer={factor_initializer!r}"
+            )
+        self.product_regularizer = keras.regularizers.get(product_regularizer)
+        if form == "paper" and self.product_regularizer:
+            raise ValueError(
+                "Form 'paper' stands for no single dense kernel that could be regularised. Use "
+                "kernel_regularizer for its factors, or form='channel' or 'spatial'. Received: "
+                f"product_regularizer={product_regularizer!r}"
             )
         self.implementation = _one_of("implementation", implementation, IMPLEMENTATIONS)
         if form == "paper" and implementation == "merged":
@@ -515,5 +548,6 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             if self.form != "paper"
             else keras.activations.serialize(self.intermediate_activation),
             "factor_initializer": self.factor_initializer,
+            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
             "implementation": self.implementation,
         }

@@ -1,5 +1,7 @@
 """The paper's two networks, built from any layer family, and what their layers cost."""
 
+import numpy as np
+
 from lightlayers import backend, families, recipes
 
 # Input shape, classes, filters of the three blocks. The captions of tables 3 and 4 say
@@ -11,6 +13,14 @@ SPECIFICATIONS = {
     "fashion_mnist": ((28, 28, 1), 10),
     "cifar10": ((32, 32, 3), 10),
     "cifar100": ((32, 32, 3), 100),
+}
+# Mean and standard deviation of the training pixels in 0..1, without the held-out tenth.
+_PIXELS = {
+    "digits": ([0.3054], [0.3755]),
+    "mnist": ([0.1307], [0.3082]),
+    "fashion_mnist": ([0.2857], [0.3529]),
+    "cifar10": ([0.4915, 0.4821, 0.4464], [0.2472, 0.2437, 0.2617]),
+    "cifar100": ([0.5072, 0.4866, 0.4410], [0.2673, 0.2564, 0.2760]),
 }
 
 
@@ -67,11 +77,22 @@ def build(dataset, method, rank=None, recipe="paper"):
     layers = keras.layers
     from lightlayers.normalization import BatchNormalization
 
+    conv2d = families.get("conv2d")
+
     def conv(x, filters, name, kernel_size=3):
-        x = family.conv(filters, kernel_size, rank, recipe, padding="same", name=name)(x)
-        return BatchNormalization(name=f"{name}_norm")(x)
+        dense = recipe.dense_shortcut and kernel_size == 1
+        chosen, kwargs = conv2d if dense else family, {"padding": "same", "name": name}
+        layer = chosen.conv(filters, kernel_size, rank, recipe, **kwargs)
+        if recipe.dense_where_cheaper and chosen.ranked:
+            layer.build(x.shape)
+            if layer.rank >= layer.break_even_rank:
+                layer = conv2d.conv(filters, kernel_size, rank, recipe, **kwargs)
+        return BatchNormalization(momentum=recipe.momentum, name=f"{name}_norm")(layer(x))
 
     inputs = x = keras.Input(input_shape, name="image")
+    if recipe.standardize:
+        mean, deviation = _PIXELS.get(dataset, ([0.5], [0.25]))
+        x = layers.Normalization(mean=mean, variance=np.square(deviation), name="standardize")(x)
     residual = input_shape[-1] == 3
     for i, filters in enumerate(_RESIDUAL if residual else _PLAIN, 1):
         block = x

@@ -91,7 +91,7 @@ def _jax_loop(models, optimizer, batch_size):
         stacked([[v.value for v in each.non_trainable_variables] for each in models]),
         stacked([[v.value for v in optimizer.variables] for _ in models]),
     ]
-    rate = next(i for i, v in enumerate(optimizer.variables) if v.name == "learning_rate")
+    names = [v.name for v in optimizer.variables]
 
     def batch(x, y, rows):
         return jnp.asarray(x[rows], dtype) / 255, y[rows]
@@ -157,6 +157,7 @@ def _jax_loop(models, optimizer, batch_size):
         return sum(np.asarray(totals_of(*state[:2], b, x, y)) for b in batches) / len(y)
 
     def set_rate(i, value):
+        rate = names.index("learning_rate")
         state[2][rate] = state[2][rate].at[i].set(value)
 
     def take(i):
@@ -261,11 +262,13 @@ def train_together(planned, progress=None):
         keras.utils.set_random_seed(each.seed)
         models.append(networks.build(run.dataset, run.method, run.rank, recipe))
     model = models[0]
-    optimizer = keras.optimizers.Adam(schedule.learning_rate)
-    steps = loop(models, optimizer, recipe.batch_size)
     count = len(data.y_train)
     if recipe.validation == "held-out":
         count = count * 9 // 10
+    epoch_steps = math.ceil(count / recipe.batch_size)
+    rate = _rate(schedule, run.epochs * epoch_steps)
+    steps = loop(models, keras.optimizers.Adam(rate), recipe.batch_size)
+    if recipe.validation == "held-out":
         watched = steps.to_device(data.x_train[count:]), steps.to_device(data.y_train[count:])
     else:
         watched = steps.to_device(data.x_test), steps.to_device(data.y_test)
@@ -282,8 +285,11 @@ def train_together(planned, progress=None):
             if each.stop_training:
                 continue
             state = steps.take(i)
+            if callable(rate):
+                each.optimizer.learning_rate = float(rate((epoch + 1) * epoch_steps))
             each.ended(epoch, trained[i], evaluated[i], float(sum(model.losses)), seconds)
-            steps.set_rate(i, each.rate)
+            if not callable(rate):
+                steps.set_rate(i, each.rate)
             if each.stop_training:
                 each.state = state
         if progress:
@@ -327,6 +333,16 @@ def train_together(planned, progress=None):
     return [record | {"seconds": seconds} for record in records]
 
 
+def _rate(schedule, steps):
+    """Returns the learning rate at the start, or that of each step."""
+    if schedule.plateau_patience is not None:
+        return schedule.learning_rate
+    rise = max(1, steps // 20)
+    return backend.load().optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - rise), warmup_target=schedule.learning_rate, warmup_steps=rise
+    )
+
+
 class _Seed:
     """One seed's order, schedule and history; Keras' callbacks get it in place of a model."""
 
@@ -337,10 +353,12 @@ class _Seed:
         self.optimizer = types.SimpleNamespace(learning_rate=np.float32(schedule.learning_rate))
         self._random = np.random.default_rng(run.seed)
         plateau, stop = schedule.plateau_patience, schedule.stop_patience
-        self._callbacks = [
-            keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.1, patience=plateau),
-            keras.callbacks.EarlyStopping("val_loss", patience=stop, mode="min"),
-        ]
+        self._callbacks = []
+        if plateau is not None:
+            self._callbacks = [
+                keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.1, patience=plateau),
+                keras.callbacks.EarlyStopping("val_loss", patience=stop, mode="min"),
+            ]
         for callback in self._callbacks:
             callback.set_model(self)
             callback.on_train_begin()

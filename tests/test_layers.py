@@ -17,6 +17,10 @@ import lightlayers
 from lightlayers import LightConv2D, LightDense, factorization, layers
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
+if TENSORFLOW:
+    import tensorflow as tf
+else:
+    import jax
 
 # ---------------------------------------------------------------- Keras' own layer test
 
@@ -28,6 +32,7 @@ SHARED = {
     "kernel_regularizer": [None, "l2"],
     "bias_regularizer": [None, "l1"],
     "activity_regularizer": [None, "l2"],
+    "product_regularizer": [None, "l2", "l1"],
     "kernel_constraint": [None, "max_norm"],
     "bias_constraint": [None, "non_neg"],
     "factor_initializer": ["independent", "spectral", "variance"],
@@ -69,6 +74,8 @@ def forbidden(*levels):
         or (start != "independent" and (two.get("form") == "paper" or two.get("scale")))
         or (two.get("form", "paper") != "paper" and two.get("intermediate_activation") == "tanh")
         or (two.get("form") == "paper" and two.get("implementation") == "merged")
+        or (two.get("form") == "paper" and two.get("product_regularizer"))
+        or (two.get("intermediate_activation") == "tanh" and two.get("product_regularizer"))
         or (two.get("implementation") == "merged" and two.get("intermediate_activation") == "tanh")
         # The one wants form "paper", the other does not.
         or (start != "independent" and two.get("intermediate_activation") == "tanh")
@@ -133,7 +140,10 @@ def test_layers_pass_keras_layer_test(light, i):
     revived = light.from_config(layer.get_config())
     for name, parameter in inspect.signature(light).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:  # Keras' own test misses what is left out
-            assert getattr(revived, name) == getattr(layer, name)
+            mine, theirs = getattr(layer, name), getattr(revived, name)
+            if name == "product_regularizer" and mine:
+                mine, theirs = mine.get_config(), theirs.get_config()
+            assert theirs == mine
 
     biases = case["use_bias"] * (2 if form == "paper" else 1)
     keras_test = testing.TestCase()
@@ -146,7 +156,7 @@ def test_layers_pass_keras_layer_test(light, i):
         expected_output_dtype=case["dtype"].removeprefix("mixed_"),
         expected_num_trainable_weights=2 + biases,
         expected_num_non_trainable_weights=0,
-        expected_num_losses=2 * bool(case["kernel_regularizer"])
+        expected_num_losses=(2 if case["kernel_regularizer"] else bool(case["product_regularizer"]))
         + biases * bool(case["bias_regularizer"])
         + bool(case["activity_regularizer"]),
         supports_masking=dense.supports_masking,
@@ -294,6 +304,45 @@ def test_constraints_act_on_every_weight(light):
     model.compile("sgd", "mse")
     model.train_on_batch(images(2, 4, 4, 3), numpy(model(images(2, 4, 4, 3))))
     assert all(numpy(weight).min() >= 0 for weight in layer.weights)
+
+
+@pytest.mark.parametrize("regularizer", ["l2", keras.regularizers.L1L2(0.1, 0.2)])
+@pytest.mark.parametrize("light", ["dense", "scaled", "channel", "spatial"])
+def test_product_penalty_is_that_of_the_merged_kernel(light, regularizer):
+    kwargs = {"kernel_regularizer": "l1", "product_regularizer": regularizer, "rank": 2}
+    if light in ("dense", "scaled"):
+        layer = LightDense(6, scale="paper" if light == "scaled" else None, **kwargs)
+        layer.build((None, 5))
+    else:
+        layer = LightConv2D(6, (3, 2), form=light, groups=2, **kwargs)
+        layer.build((None, 5, 5, 4))
+
+    def expected(factor_1, factor_2):
+        form = "dense" if light in ("dense", "scaled") else light
+        kernel = factorization.merge(factor_1, factor_2, form, 1 if form == "dense" else 2)
+        if light == "scaled":
+            kernel = kernel * 2 / 6
+        of_product = keras.regularizers.get(regularizer)(kernel)
+        return of_product + sum(layer.kernel_regularizer(factor) for factor in (factor_1, factor_2))
+
+    factors = [factor.value for factor in (layer.factor_1, layer.factor_2)]
+    value, wanted = sum(layer.losses), expected(*factors)
+    np.testing.assert_allclose(numpy(value), numpy(wanted), rtol=1e-5)
+    if TENSORFLOW:
+        with tf.GradientTape(persistent=True) as tape:
+            value, wanted = sum(layer.losses), expected(*factors)
+        found, gradients = tape.gradient(value, factors), tape.gradient(wanted, factors)
+    else:
+        variables = [layer.factor_1, layer.factor_2]
+
+        def of_layer(*values):
+            with keras.StatelessScope(zip(variables, values, strict=True)):
+                return sum(layer.losses)
+
+        found = jax.grad(of_layer, argnums=(0, 1))(*factors)
+        gradients = jax.grad(expected, argnums=(0, 1))(*factors)
+    for one, other in zip(found, gradients, strict=True):
+        np.testing.assert_allclose(numpy(one), numpy(other), rtol=1e-4, atol=1e-6)
 
 
 # --------------------------------------------------------- models, dtypes and saving
@@ -446,6 +495,7 @@ SPECTRAL, CHANNEL = {"factor_initializer": "spectral"}, {"form": "channel"}
 @pytest.mark.parametrize(
     ("make", "kwargs", "error", "message"),
     [
+        (conv, {"product_regularizer": "l2"}, ValueError, "Received: product_regularizer='l2'"),
         (conv, {"form": "cp"}, ValueError, "'spatial'. Received: form='cp'"),
         (conv, {"factor_initializer": "svd"}, ValueError, "Received: factor_initializer='svd'"),
         (dense, {"factor_initializer": "svd"}, ValueError, "Received: factor_initializer='svd'"),

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from IPython import display
 
-from lightlayers import LightConv2D, LightDense, diagrams, families, networks, published, recipes
+from lightlayers import (
+    LightConv2D,
+    LightDense,
+    datasets,
+    diagrams,
+    families,
+    networks,
+    published,
+    recipes,
+)
 
 # ---------------------------------------------------------------- the networks
 
@@ -76,6 +85,46 @@ def test_the_recipe_reaches_the_layers():
     assert float(conv.kernel_regularizer.l2) == pytest.approx(0.5)
     assert (dense.rank, dense.scale) == (3, None)
     assert not networks.build("digits", "conv2d").losses
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+@pytest.mark.parametrize("method", families.FAMILIES)
+def test_options_of_the_corrected_recipe_reach_every_method(method, dataset):
+    rank = 2 if families.FAMILIES[method].ranked else None
+    network = networks.build(dataset, method, rank, "corrected")
+    types = {layer.name: type(layer).__name__ for layer in network.layers}
+    convs = [layer for layer in network.layers if "conv" in layer.name.removesuffix("_norm")]
+    norms = [layer for layer in convs if layer.name.endswith("_norm")]
+    assert norms and all(norm.momentum == 0.9 for norm in norms)
+    assert not any(layer.use_bias for layer in convs if layer not in norms)
+    assert {types[name] for name in types if name.endswith("shortcut")} <= {"Conv2D"}
+    assert types["classes"] == "Dense" and not network.losses
+
+
+def test_a_rank_that_saves_nothing_gives_the_dense_kernel():
+    for method, dense in (("spatial", ["block1_conv1"]), ("channel", [])):
+        network = networks.build("digits", method, 3, "corrected")
+        light = [each for each in network.layers if isinstance(each, LightConv2D)]
+        assert all(layer.rank < layer.break_even_rank for layer in light)
+        found = [each.name for each in network.layers if type(each) is keras.layers.Conv2D]
+        assert found == dense
+    always = dataclasses.replace(recipes.CORRECTED, dense_where_cheaper=False)
+    network = networks.build("digits", "spatial", 3, always)
+    assert not any(type(each) is keras.layers.Conv2D for each in network.layers)
+
+
+@pytest.mark.parametrize("name", datasets.NAMES)
+def test_images_are_standardised_by_the_training_pixels(name):
+    try:
+        images = datasets.load(name).x_train
+    except datasets.DataError:
+        pytest.skip(f"{name} is not here")
+    images = images[: len(images) * 9 // 10]
+    images = images[:: max(1, len(images) // 5000)] / np.float32(255)
+    network = networks.build(name, "conv2d", None, "corrected")
+    found = keras.ops.convert_to_numpy(network.get_layer("standardize")(images)).astype("float64")
+    np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=0.02)
+    np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Training: the same as Keras' own fit, the authors' schedule, and a whole record."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -93,6 +94,15 @@ def test_schedule_follows_the_recipe(monkeypatch):
     assert rates == pytest.approx([1e-12, 1e-12, 1e-13, 1e-14], rel=1e-3)
 
 
+def test_corrected_recipe_rises_and_falls_to_zero():
+    record = training.train(Run("digits", "spatial", 2, "corrected", epochs=4, train_size=160))
+    rates = record["history"]["learning_rate"]
+    # 144 images give 3 steps an epoch: 12 steps, the first of them the rise.
+    fall = [4e-3 * (1 + math.cos(math.pi * (step - 1) / 11)) / 2 for step in (3, 6, 9, 12)]
+    assert rates == pytest.approx(fall, rel=1e-4, abs=1e-9)
+    assert record["history"]["loss"][-1] < record["history"]["loss"][0]
+
+
 @pytest.mark.parametrize("backend_batch", [60, 64])
 def test_held_out_recipe_never_watches_the_test_set(monkeypatch, backend_batch):
     schedule = recipes.Schedule(1, 1e-3, plateau_patience=4)
@@ -176,7 +186,7 @@ import numpy as np
 from lightlayers import backend, datasets, recipes, runs, training
 keras = backend.load()
 keras.config.set_floatx("float64")
-shuffle, stop = json.loads(sys.argv[1])
+shuffle, stop, plateau = json.loads(sys.argv[1])
 if shuffle:  # as on a GPU, where all models are one batch
     backend.devices = lambda: ["none"]
 # Digits has many equal neighbours: pooling breaks such ties as the rounding has it.
@@ -185,7 +195,7 @@ x = random.integers(0, 256, (300, 8, 8, 1), dtype="uint8")
 y = random.integers(0, 10, 300).astype("int32")
 datasets.load = lambda name: datasets.Data(x[:200], y[:200], x[200:], y[200:])
 # A rate this high lets the losses go up and down: schedules of the seeds part.
-schedule = recipes.Schedule(8, 0.03, plateau_patience=1, stop_patience=stop)
+schedule = recipes.Schedule(8, 0.03, plateau_patience=plateau, stop_patience=stop)
 recipe = recipes.Recipe("paper", 99, (("digits", schedule),), shuffle=shuffle)
 recipes.RECIPES["paper"] = recipe
 planned = runs.plan("digits", ["lightlayers-2"], [1, 2], epochs=5, limit=200 if shuffle else 192)
@@ -195,10 +205,10 @@ print(json.dumps([{name: record[name] for name in names} for record in found]))
 """
 
 
-@pytest.mark.parametrize(("shuffle", "stop"), [(True, 9), (False, 2)])
-def test_together_gives_what_each_seed_gives_alone(shuffle, stop):
+@pytest.mark.parametrize(("shuffle", "stop", "plateau"), [(True, 9, None), (False, 2, 1)])
+def test_together_gives_what_each_seed_gives_alone(shuffle, stop, plateau):
     done = subprocess.run(
-        [sys.executable, "-c", TOGETHER, json.dumps([shuffle, stop])],
+        [sys.executable, "-c", TOGETHER, json.dumps([shuffle, stop, plateau])],
         env=os.environ | {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"},
         capture_output=True,
         text=True,
