@@ -152,7 +152,8 @@ def _add_collapse(add, number, claim, label, runs):
 
 
 def _add_costs(add, runs, timings):
-    table = runs.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
+    paper = runs[runs["recipe"] == "paper"]
+    table = paper.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
 
     def shares(column):
         found = {}
@@ -221,12 +222,13 @@ def _add_losses(add, runs):
     add(9, "losses that belong to the accuracies", verdict, told)
 
 
-def ablation(runs, dataset):
-    """Returns what each recipe gives on a data set, and its gain over "paper", seed by seed.
+def ablation(runs, dataset, base="paper"):
+    """Returns what each recipe gives on a data set, and its gain over another, seed by seed.
 
     Args:
         runs: DataFrame, as `replication.frame` returns it, one method's on that data set.
         dataset: String.
+        base: String, the recipe that the gains are over. Defaults to `"paper"`.
 
     Returns:
         A `pandas.DataFrame`: `recipe`, `n`, `accuracy` (mean), `sd`, `min`, `max`, `loss`,
@@ -240,11 +242,9 @@ def ablation(runs, dataset):
     for recipe, rows in ours.groupby("recipe", sort=False):
         values = rows["accuracy"]
         label = rows["label"].iloc[0]
-        gain = paired(ours, dataset, (label, recipe), label)
+        gain = paired(ours, dataset, (label, recipe), (label, base))
         ends = (
-            replication.mean_interval(gain)
-            if len(gain) > 1 and recipe != "paper"
-            else [math.nan] * 3
+            replication.mean_interval(gain) if len(gain) > 1 and recipe != base else [math.nan] * 3
         )
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
         lines.append([*line, rows["loss"].mean(), *ends])

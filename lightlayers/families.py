@@ -16,6 +16,8 @@ class Family:
         conv: Function `(filters, kernel_size, rank, recipe, **kwargs)`, returns a layer.
         dense: Function `(units, recipe, **kwargs)`, returns a layer.
         ranked: Boolean, whether the method has a rank.
+        start: Integer. Above 1 the ranks are found in training, under the budget of the
+            paper's network at K = `rank`; they start at so many times that.
     """
 
     name: str
@@ -23,6 +25,7 @@ class Family:
     conv: object
     dense: object
     ranked: bool = False
+    start: int = 1
 
 
 def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
@@ -95,6 +98,9 @@ FAMILIES = {
         Family("lightlayers", "LightLayers (K = {rank})", _lightconv2d, _lightdense, ranked=True),
         Family("channel", "channel form (rank {rank})", _linear("channel"), _lightdense, True),
         Family("spatial", "spatial form (rank {rank})", _linear("spatial"), _lightdense, True),
+        Family(
+            "automatic", "ranks found (as K = {rank})", _linear("spatial"), _lightdense, True, 5
+        ),
     )
 }
 

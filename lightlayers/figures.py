@@ -6,7 +6,14 @@ from lightlayers import datasets, families, published, replication
 
 # Okabe and Ito's colours, told apart by all: green, blue, orange, vermilion, grey.
 _VERDICT_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D55E00", "#999999")
-_MARKERS = {"conv2d": "s", "separableconv2d": "D", "lightlayers": "o"}
+_MARKERS = {
+    "conv2d": "s",
+    "separableconv2d": "D",
+    "lightlayers": "o",
+    "channel": "^",
+    "spatial": "v",
+    "automatic": "P",
+}
 
 
 def _axes(columns=1, width=9.0, height=4.2, **kwargs):
@@ -79,14 +86,13 @@ def accuracy_against_parameters(runs, dataset):
         means = rows.groupby("parameters")["accuracy"].mean()
         style = {"color": colors[method], "marker": _MARKERS[method]}
         axis.plot(rows["parameters"], rows["accuracy"], ls="", alpha=0.4, ms=6, **style)
-        name = families.FAMILIES[method].label.replace(" (K = {rank})", "")
+        name = families.FAMILIES[method].label.partition(" (")[0]
         axis.plot(means.index, means, ms=9, mec="black", label=f"{name}, mean", **style)
         if families.FAMILIES[method].ranked:
             for rank, row in rows.groupby("rank"):
                 point = row["parameters"].iloc[0], row["accuracy"].mean()
-                axis.annotate(
-                    f"K = {int(rank)}", point, (7, -12), textcoords="offset points", fontsize=9
-                )
+                text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
+                axis.annotate(text, point, (7, -12), textcoords="offset points", fontsize=9)
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy")
     _plain_log_ticks(axis, [*runs["parameters"], *(row.parameters for row in printed)])
     axis.legend(loc="lower right")
@@ -202,7 +208,7 @@ def ablation(runs):
         order = list(dict.fromkeys(ours["recipe"]))
         for i, recipe in enumerate(order):
             values = ours.loc[ours["recipe"] == recipe, "accuracy"]
-            color = "#D55E00" if recipe == "paper" else "#0072B2"
+            color = "#0072B2" if i else "#D55E00"  # the first is what the others are changes of
             axis.plot(values, [i] * len(values), "o", color=color, alpha=0.5)
             axis.plot(values.mean(), i, "|", ms=16, mew=2.5, color=color)
         axis.set_yticks(range(len(order)), order)

@@ -82,11 +82,14 @@ def build(dataset, method, rank=None, recipe="paper"):
     def conv(x, filters, name, kernel_size=3):
         dense = recipe.dense_shortcut and kernel_size == 1
         chosen, kwargs = conv2d if dense else family, {"padding": "same", "name": name}
-        layer = chosen.conv(filters, kernel_size, rank, recipe, **kwargs)
+        start = rank and rank * family.start
+        layer = chosen.conv(filters, kernel_size, start, recipe, **kwargs)
         if recipe.dense_where_cheaper and chosen.ranked:
             layer.build(x.shape)
-            if layer.rank >= layer.break_even_rank:
-                layer = conv2d.conv(filters, kernel_size, rank, recipe, **kwargs)
+            if layer.rank >= (even := layer.break_even_rank):
+                if family.start == 1 or even == 1:
+                    chosen = conv2d
+                layer = chosen.conv(filters, kernel_size, even - 1, recipe, **kwargs)
         return BatchNormalization(momentum=recipe.momentum, name=f"{name}_norm")(layer(x))
 
     inputs = x = keras.Input(input_shape, name="image")

@@ -57,6 +57,14 @@ def frame(records):
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+def _half(values):
+    from scipy import stats
+
+    if len(values) < 2:
+        return math.nan
+    return stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+
+
 def summary(runs):
     """Returns mean and spread over the seeds, one row per method, in the order of `runs`.
 
@@ -65,7 +73,8 @@ def summary(runs):
 
     Returns:
         A `pandas.DataFrame`: `method`, `parameters`, `multiply-adds`, `n` (seeds),
-        `accuracy` (mean), `sd`, `min`, `max`, `loss` (mean) and `loss sd`.
+        `accuracy` (mean), `±` (half its 95% t-interval), `sd`, `min`, `max`, `loss` (mean)
+        and `loss sd`.
     """
     groups = runs.groupby("label", sort=False)
     table = groups.agg(
@@ -73,13 +82,14 @@ def summary(runs):
         macs=("multiply_adds", "first"),
         n=("seed", "size"),
         accuracy=("accuracy", "mean"),
+        half=("accuracy", _half),
         sd=("accuracy", "std"),
         min=("accuracy", "min"),
         max=("accuracy", "max"),
         loss=("loss", "mean"),
         loss_sd=("loss", "std"),
     )
-    names = {"label": "method", "macs": "multiply-adds", "loss_sd": "loss sd"}
+    names = {"label": "method", "macs": "multiply-adds", "half": "±", "loss_sd": "loss sd"}
     return table.round(4).reset_index().rename(columns=names)
 
 
@@ -262,12 +272,32 @@ def timings(outputs):
     return json.loads(file.read_text()) if file.exists() else None
 
 
+def found_ranks(records):
+    """Returns the ranks that training found, layer by layer, one column per row of the runs.
+
+    Args:
+        records: List of records; those whose ranks were given are left out.
+
+    Returns:
+        A `pandas.DataFrame`: the mean over the seeds, with `data set` and `layer` in front.
+    """
+    import pandas as pd
+
+    lines = [
+        (record["run"]["dataset"], layer, families.label(method, record["run"]["rank"]), rank)
+        for record in records
+        if (method := record["run"]["method"]) and "ranks" in record
+        for layer, rank in record["ranks"].items()
+    ]
+    table = pd.DataFrame(lines, columns=["data set", "layer", "method", "rank"])
+    index = ["data set", "layer"]
+    table = table.pivot_table(index=index, columns="method", values="rank", sort=False)
+    return table.round(1).reset_index().rename_axis(columns=None)
+
+
 def mean_interval(values):
     """Returns mean, lower and upper end of the 95% t-interval of the mean."""
-    from scipy import stats
-
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return values.mean(), values.mean() - half, values.mean() + half
+    return values.mean(), values.mean() - _half(values), values.mean() + _half(values)
 
 
 def conclusions(runs):

@@ -20,11 +20,62 @@ SIZES = {
     "cifar100": (50000, 10000),
 }
 
-# Notebooks beside those of the data sets: (data set, row, recipes) of what they compare.
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a notebook beside those of the data sets compares.
+
+    Args:
+        groups: Tuple of (data set, row, recipes).
+        seeds: Tuple of integers. Defaults to the first three of the suite's.
+    """
+
+    groups: tuple
+    seeds: tuple = SEEDS[:3]
+
+
+# At the parameters that the paper's networks have at K = 1, 3 and 5, the largest ranks that fit.
+FITTING = {
+    "mnist": {1: (2, 3), 3: (6, 9)},
+    "fashion_mnist": {1: (2, 3), 3: (6, 9), 5: (11, 16)},
+    "cifar10": {3: (5, 7), 5: (9, 14)},
+    "cifar100": {3: (2, 3), 5: (6, 9)},
+}
+
+
+def _corrected_rows(dataset):
+    rows = ["conv2d", "separableconv2d"]
+    for budget, (channel, spatial) in FITTING[dataset].items():
+        rows += [f"lightlayers-{budget}", f"channel-{channel}", f"spatial-{spatial}"]
+    return rows
+
+
 EXPERIMENTS = {
-    "collapse": (
-        ("cifar100", "lightlayers-5", ("paper", *recipes.CHANGES)),
-        ("cifar10", "lightlayers-1", ("paper", "no-scale", "zero-biases", "all-changes")),
+    "collapse": Experiment(
+        (
+            ("cifar100", "lightlayers-5", ("paper", *recipes.CHANGES)),
+            ("cifar10", "lightlayers-1", ("paper", "no-scale", "zero-biases", "all-changes")),
+        )
+    ),
+    "corrected": Experiment(
+        tuple((name, row, ("corrected",)) for name in FITTING for row in _corrected_rows(name))
+    ),
+    "starts": Experiment(
+        tuple(
+            (name, f"spatial-{FITTING[name][5][1]}", ("corrected", *recipes.STARTS))
+            for name in ("fashion_mnist", "cifar10")
+        ),
+        SEEDS,
+    ),
+    "ranks": Experiment(
+        (
+            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-3", "automatic-1")),
+            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-9", "automatic-3")),
+            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-16", "automatic-5")),
+            *(("cifar10", row, ("corrected",)) for row in ("spatial-1", "automatic-1")),
+            *(("cifar10", row, ("corrected",)) for row in ("spatial-7", "automatic-3")),
+            *(("cifar10", row, ("corrected",)) for row in ("spatial-14", "automatic-5")),
+        )
     ),
 }
 NAMES = (*datasets.NAMES, *EXPERIMENTS)
@@ -150,21 +201,23 @@ def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=Non
     return list(dict.fromkeys(found))
 
 
-def plan_experiment(name, seeds=SEEDS[:3], epochs=None, limit=None):
+def plan_experiment(name, seeds=None, epochs=None, limit=None):
     """Returns the runs that a notebook of `EXPERIMENTS` compares, recipe by recipe.
 
     Args:
         name: String, a key of `EXPERIMENTS`.
-        seeds: List of integers. Defaults to the first three of the suite's.
+        seeds: List of integers, or `None` for the experiment's.
         epochs: Positive integer, or `None` for the recipes'.
         limit: Positive integer, the most images of each split, or `None` for all.
 
     Returns:
         List of `Run`.
     """
+    experiment = EXPERIMENTS[name]
+    seeds = experiment.seeds if seeds is None else seeds
     return [
         run
-        for dataset, row, recipes_ in EXPERIMENTS[name]
+        for dataset, row, recipes_ in experiment.groups
         for recipe in recipes_
         for run in plan(dataset, [row], seeds, recipe, epochs, limit)
     ]

@@ -71,6 +71,7 @@ def _tensorflow_loop(models, optimizer, batch_size):
         evaluate=lambda x, y: [evaluate(x, y)],
         set_rate=lambda i, value: optimizer.learning_rate.assign(value),
         take=lambda i: None,
+        update=lambda i: None,
     )
 
 
@@ -91,6 +92,7 @@ def _jax_loop(models, optimizer, batch_size):
         stacked([[v.value for v in each.non_trainable_variables] for each in models]),
         stacked([[v.value for v in optimizer.variables] for _ in models]),
     ]
+    parts = model.trainable_variables, model.non_trainable_variables, optimizer.variables
     names = [v.name for v in optimizer.variables]
 
     def batch(x, y, rows):
@@ -148,7 +150,7 @@ def _jax_loop(models, optimizer, batch_size):
                 batches = part.reshape(-1, size, *part.shape[1:])
                 batches = batches if batches.ndim == 2 else np.moveaxis(batches, 2, 1)
                 state[:], found = steps(state, batches, x, y)
-                totals += np.sum(found, axis=0, dtype="float64")
+                totals += np.asarray(found).sum(axis=0, dtype="float64")
         return totals / count
 
     def evaluate(x, y):
@@ -161,10 +163,9 @@ def _jax_loop(models, optimizer, batch_size):
         state[2][rate] = state[2][rate].at[i].set(value)
 
     def take(i):
-        """Returns a model's state, and puts it into `models[0]`, whose weights are written."""
+        """Returns a model's state, and puts it into `models[0]` and the optimiser."""
         mine = [[values[i] for values in part] for part in state]
-        parts = (model.trainable_variables, model.non_trainable_variables)
-        for part, values in zip(parts, mine, strict=False):
+        for part, values in zip(parts, mine, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
         return mine
@@ -173,6 +174,9 @@ def _jax_loop(models, optimizer, batch_size):
         for part, values in zip(state, mine, strict=True):
             part[:] = [many.at[i].set(one) for many, one in zip(part, values, strict=True)]
 
+    def update(i):
+        put(i, [[v.value for v in part] for part in parts])
+
     return types.SimpleNamespace(
         to_device=jnp.asarray,
         train=train,
@@ -180,6 +184,7 @@ def _jax_loop(models, optimizer, batch_size):
         set_rate=set_rate,
         take=take,
         put=put,
+        update=update,
     )
 
 
@@ -194,7 +199,8 @@ def loop(models, optimizer, batch_size):
     Returns:
         Namespace of the functions `to_device(array)`, `train(x, y, orders)`, one epoch of
         every model, `evaluate(x, y)`, both giving loss and accuracy of each, and
-        `set_rate(i, value)`, `take(i)`, `put(i, state)` of the model at `i`.
+        `set_rate(i, value)`, `take(i)`, `put(i, state)` of the model at `i`, and
+        `update(i)`, after what was taken has been changed.
     """
     optimizer.build(models[0].trainable_variables)
     make = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}[backend.name()]
@@ -267,7 +273,9 @@ def train_together(planned, progress=None):
         count = count * 9 // 10
     epoch_steps = math.ceil(count / recipe.batch_size)
     rate = _rate(schedule, run.epochs * epoch_steps)
-    steps = loop(models, keras.optimizers.Adam(rate), recipe.batch_size)
+    model.optimizer = keras.optimizers.Adam(rate)
+    steps = loop(models, model.optimizer, recipe.batch_size)
+    schedule_of_ranks = _rank_schedule(run, model)
     if recipe.validation == "held-out":
         watched = steps.to_device(data.x_train[count:]), steps.to_device(data.y_train[count:])
     else:
@@ -292,6 +300,9 @@ def train_together(planned, progress=None):
                 steps.set_rate(i, each.rate)
             if each.stop_training:
                 each.state = state
+            if schedule_of_ranks:
+                schedule_of_ranks.on_epoch_end(epoch)
+                steps.update(i)
         if progress:
             progress(epoch + 1, run.epochs)
         if all(each.stop_training for each in seeds):
@@ -304,6 +315,11 @@ def train_together(planned, progress=None):
     records, environment, revision = [], _environment() | {"together": n}, _revision()
     for i, each in enumerate(seeds):
         steps.take(i)
+        model = models[0]
+        if schedule_of_ranks:
+            from lightlayers import pruning
+
+            model = pruning.squeeze(model)
         cross_entropy, accuracy = map(float, results[i])
         records.append(
             {
@@ -329,8 +345,24 @@ def train_together(planned, progress=None):
                 "shown": _shown(model, data),
             }
         )
+        if schedule_of_ranks:
+            light = [layer for layer in model.layers if hasattr(layer, "break_even_rank")]
+            records[-1]["ranks"] = {layer.name: layer.rank for layer in light}
     seconds = round((time.perf_counter() - clock) / n, 2)
     return [record | {"seconds": seconds} for record in records]
+
+
+def _rank_schedule(run, model):
+    """Returns the callback that finds a run's ranks in the first half of its epochs."""
+    if families.get(run.method, run.rank).start == 1:
+        return None
+    from lightlayers import pruning, ranks
+
+    budget = ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
+    callback = pruning.RankSchedule(budget, max(1, run.epochs // 2))
+    callback.set_model(model)
+    callback.on_train_begin()
+    return callback
 
 
 def _rate(schedule, steps):

@@ -1,0 +1,107 @@
+"""What recipes, forms and found ranks give over one another, seed by seed."""
+
+from lightlayers import claims, families, replication, runs
+
+# At most so many parameters, at least so much test accuracy: set before the runs.
+AIMS = {
+    "mnist": (6135, 0.9940),
+    "fashion_mnist": (9621, 0.918),
+    "cifar10": (20557, 0.79),
+    "cifar100": (21367, 0.47),
+}
+
+
+def gains(frame, pairs):
+    """Returns mean paired differences of test accuracy.
+
+    Args:
+        frame: DataFrame, as `replication.frame` returns it.
+        pairs: Iterable of (data set, one, other), each of the two a pair of label and
+            recipe.
+
+    Returns:
+        A `pandas.DataFrame`: `data set`, `method`, `over`, `n` (seeds that both have), `gain`
+        (mean difference in points), `low` and `high` (its 95% t-interval).
+    """
+    import pandas as pd
+
+    lines = []
+    for dataset, one, other in pairs:
+        values = claims.paired(frame, dataset, one, other)
+        found = replication.mean_interval(values) if len(values) > 1 else [float("nan")] * 3
+        names = [
+            label if one[1] == other[1] else f"{label}, {recipe}" for label, recipe in (one, other)
+        ]
+        lines.append([dataset, *names, len(values), *found])
+    columns = ["data set", "method", "over", "n", "gain", "low", "high"]
+    return pd.DataFrame(lines, columns=columns).round(2)
+
+
+def of_recipes(frame, one="corrected", other="paper"):
+    """Returns the gains of one recipe over another, for each method that has both."""
+    table = frame[frame["recipe"].isin([one, other])]
+    both = table.groupby(["dataset", "label"], sort=False)["recipe"].nunique()
+    pairs = [(data, (label, one), (label, other)) for data, label in both[both == 2].index]
+    return gains(frame, pairs)
+
+
+def of_forms(frame, recipe="corrected"):
+    """Returns the gains of the linear forms over the paper's layer, at the parameters of its K."""
+    pairs = [
+        (data, (families.label(form, rank), recipe), (families.label("lightlayers", k), recipe))
+        for data, budgets in runs.FITTING.items()
+        for k, fitting in budgets.items()
+        for form, rank in zip(("channel", "spatial"), fitting, strict=True)
+    ]
+    return gains(frame, pairs)
+
+
+def of_ranks(frame, recipe="corrected"):
+    """Returns the gains of found ranks over the largest one rank that fits the same budget."""
+    groups = [row for _, row, _ in runs.EXPERIMENTS["ranks"].groups]
+    data = [dataset for dataset, _, _ in runs.EXPERIMENTS["ranks"].groups]
+
+    def label(row):
+        method, _, rank = row.partition("-")
+        return families.label(method, int(rank)), recipe
+
+    pairs = zip(data[::2], map(label, groups[1::2]), map(label, groups[::2]), strict=True)
+    return gains(frame, pairs)
+
+
+def helps(frame, recipe, base):
+    """Returns whether a change of a recipe helps on all data sets, as a sentence."""
+    tables = {name: claims.ablation(frame, name, base) for name in dict.fromkeys(frame["dataset"])}
+    rows = [table[table["recipe"] == recipe] for table in tables.values()]
+    if not rows or any(row.empty or row["n"].iloc[0] < 5 for row in rows):
+        return "not decided: fewer than five seeds"
+    above = [name for name, row in zip(tables, rows, strict=True) if row["low"].iloc[0] > 0]
+    if len(above) == len(tables):
+        return "helps on both: it belongs into the recipe"
+    return f"its interval lies above zero on {', '.join(above) or 'neither'}: left out"
+
+
+def aims(frame):
+    """Returns what the spatial form reaches within the parameters of `AIMS`.
+
+    Args:
+        frame: DataFrame, as `replication.frame` returns it, of recipe "corrected".
+
+    Returns:
+        A `pandas.DataFrame`: `data set`, `at most` (parameters), `aim`, `method`,
+        `parameters`, `n`, `accuracy` (mean), `±` (half its 95% t-interval) and `reached`
+        (whether the mean is the aim at least).
+    """
+    import pandas as pd
+
+    lines = []
+    for dataset, (most, aim) in AIMS.items():
+        rank = max(runs.FITTING[dataset].values())[1]
+        ours = frame[(frame["dataset"] == dataset) & (frame["row"] == f"spatial-{rank}")]
+        line = {"data set": dataset, "at most": most, "aim": aim}
+        found = replication.summary(ours).to_dict("records")
+        line |= found[0] if found else {"method": families.label("spatial", rank), "n": 0}
+        reached = f"{'yes' if line['accuracy'] >= aim else 'no'}" if found else "not run"
+        lines.append(line | {"reached": reached})
+    columns = ["data set", "at most", "aim", "method", "parameters", "n", "accuracy", "±"]
+    return pd.DataFrame(lines).reindex(columns=[*columns, "reached"])

@@ -1,0 +1,190 @@
+"""Ranks found during training: a callback that lowers them to a budget, and the smaller model."""
+
+import math
+
+import keras
+import numpy as np
+
+from lightlayers import conversion, families
+from lightlayers.layers import LightConv2D, LightDense
+
+
+def _energies(layer):
+    """Returns `||u||² · ||v||²` of each direction: a column of one factor, a row of the other."""
+    groups = getattr(layer, "groups", 1)
+    one, two = (
+        np.square(keras.ops.convert_to_numpy(factor).astype("float64"))
+        for factor in (layer.factor_1, layer.factor_2)
+    )
+    one = one.reshape(-1, groups, layer.rank).sum(axis=0)
+    two = two.reshape(-1, layer.rank, groups, layer.factor_2.shape[-1] // groups).sum(axis=(0, 3))
+    return (one * two.T).sum(axis=0)
+
+
+def _macs(layer, shapes):
+    """Returns the multiply-adds of all applications whose size is fixed."""
+    return sum(families.multiply_adds(layer, s) for s in shapes if s and None not in s[1:])
+
+
+def _price(layer, shapes):
+    """Returns what one direction of a layer costs: parameters and multiply-adds."""
+    weights = math.prod(layer.factor_1.shape) + math.prod(layer.factor_2.shape)
+    biases = layer.groups if getattr(layer, "intermediate_bias", None) is not None else 0
+    return np.array([weights // layer.rank + biases, _macs(layer, shapes) // layer.rank])
+
+
+def _clear(layer, kept, optimizer):
+    """Zeroes all but the kept directions, and what the optimiser remembers of them.
+
+    Both sides of a direction at zero have no gradient, so it stays there, whatever
+    compiled the training step: no shape changes, nothing is traced again.
+    """
+    groups = getattr(layer, "groups", 1)
+    columns, rows = np.tile(kept, groups), kept[:, None]
+    masks = [(layer.factor_1, columns), (layer.factor_2, rows)]
+    if getattr(layer, "intermediate_bias", None) is not None:
+        masks.append((layer.intermediate_bias, columns))
+    for variable, mask in masks:
+        slot = variable.path.replace("/", "_") + "_"
+        slots = [v for v in optimizer.variables if v.name.startswith(slot)]
+        for each in (variable, *(v for v in slots if v.shape == variable.shape)):
+            each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
+
+
+class RankSchedule(keras.callbacks.Callback):
+    """Lowers the ranks of a model's light layers during training, down to a budget.
+
+    At the end of each of the first epochs, the directions with the least share of their
+    layer's energy per cost are set to zero for good, wherever in the model they are:
+    `worth = ||u||² ||v||² / Σ ||u||² ||v||² / cost` for a column u of `factor_1` and its row v
+    of `factor_2`. What the model may cost falls as `budget + (start - budget) (1 - t)³`. Each
+    layer keeps one direction at least, the others keep their weights and the optimiser's
+    moments, and the last model costs at most one direction less than the budget. `squeeze`
+    returns it without the zeros.
+
+    Args:
+        budget: `Budget` of the whole model.
+        epochs: Positive integer, after how many epochs the model fits the budget; let as
+            many again follow.
+
+    Raises:
+        ValueError: At the start of training, if the model can't reach the budget.
+
+    Example:
+
+    >>> keras.utils.set_random_seed(0)
+    >>> model = keras.Sequential([keras.Input((64,)), LightDense(64, rank=16)])
+    >>> model.compile("adam", "mse")
+    >>> schedule = RankSchedule(Budget(parameters=600), epochs=2)
+    >>> x = np.random.rand(32, 64)
+    >>> _ = model.fit(x, x, epochs=4, callbacks=[schedule], verbose=0)
+    >>> squeeze(model).count_params()  # 64 · 4 + 4 · 64 + 64
+    576
+
+    Source: Zhang et al., arXiv 2303.10512 (falling budget over all layers); Zhu and Gupta,
+    arXiv 1710.01878 (cubic schedule).
+    """
+
+    def __init__(self, budget, epochs):
+        super().__init__()
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(
+                f"Argument `epochs` must be a positive integer. Received: epochs={epochs!r}"
+            )
+        self.epochs = epochs
+        limits = np.array(budget.limits)
+        self._held = np.isfinite(limits)  # what has no limit has no say
+        self._limits = limits[self._held]
+
+    def on_train_begin(self, logs=None):
+        applied = conversion.applications(self.model)
+        self._prices = {
+            layer: _price(layer, shapes)[self._held]
+            for layer, shapes in applied.values()
+            if isinstance(layer, LightDense | LightConv2D)
+        }
+        macs = [_macs(layer, shapes) for layer, shapes in applied.values()]
+        whole = np.array([self.model.count_params(), sum(macs)])[self._held]
+        self._fixed = whole - sum(p * layer.rank for layer, p in self._prices.items())
+        least = self._fixed + sum(self._prices.values())
+        if (least > self._limits).any():
+            raise ValueError(
+                "The budget is less than the model costs with rank 1 in every light layer: "
+                f"{least.tolist()}. Received: {self._limits.astype(int).tolist()}"
+            )
+        self._start = np.maximum(self._cost(ranks(self.model)), self._limits)
+
+    def _cost(self, found):
+        return self._fixed + sum(price * found[layer] for layer, price in self._prices.items())
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch >= self.epochs:
+            return
+        rest = (1 - (epoch + 1) / self.epochs) ** 3
+        limits = self._limits + (self._start - self._limits) * rest
+        found = {layer: _energies(layer) for layer in self._prices}
+        alive = {layer: energies > 0 for layer, energies in found.items()}
+        order = []
+        for layer, energies in found.items():
+            cost = (self._prices[layer] / self._limits).sum()
+            worth = energies / energies.sum() / cost
+            order += [(worth[i], layer, i) for i in np.flatnonzero(energies)]
+        dropped = set()
+        for _, layer, i in sorted(order, key=lambda each: each[0]):
+            cost = self._cost({layer: kept.sum() for layer, kept in alive.items()})
+            if (cost <= limits).all():
+                break
+            if alive[layer].sum() > 1:
+                alive[layer][i] = False
+                dropped.add(layer)
+        for layer in dropped:
+            _clear(layer, alive[layer], self.model.optimizer)
+
+
+def ranks(model):
+    """Returns `{layer: rank}` of a model's light layers, directions at zero not counted."""
+    return {
+        layer: max(1, int((_energies(layer) > 0).sum())) for layer in conversion.light_layers(model)
+    }
+
+
+def squeeze(model):
+    """Returns a model that computes the same without the directions that are zero.
+
+    Args:
+        model: Built Sequential or functional `keras.Model`, which stays as it is.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: If the model can't be rebuilt.
+    """
+    found = ranks(model)
+
+    def smaller(layer):
+        if not isinstance(layer, LightDense | LightConv2D):
+            return None
+        kept = np.sort(np.argsort(-_energies(layer), kind="stable")[: found[layer]])
+        config = layer.get_config() | {"rank": len(kept)}
+        new = type(layer).from_config(config)
+        shape = [None] * layer.input_spec.min_ndim
+        for axis, size in layer.input_spec.axes.items():
+            shape[axis] = size
+        new.build(tuple(shape))
+        columns = np.concatenate(
+            [kept + group * layer.rank for group in range(getattr(layer, "groups", 1))]
+        )
+        for name, axis, index in (
+            ("factor_1", -1, columns),
+            ("factor_2", -2, kept),
+            ("intermediate_bias", -1, columns),
+            ("bias", -1, None),
+        ):
+            if (variable := getattr(layer, name, None)) is not None:
+                value = keras.ops.convert_to_numpy(variable)
+                value = value if index is None else np.take(value, index, axis=axis)
+                getattr(new, name).assign(value)
+        return new
+
+    return conversion.rebuild(model, smaller)

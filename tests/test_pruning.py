@@ -1,0 +1,122 @@
+"""Ranks found in training: under the budget, survivors untouched, the dropped gone for good."""
+
+import keras
+import numpy as np
+import pytest
+
+from lightlayers import Budget, LightConv2D, LightDense, RankSchedule, pruning, squeeze, training
+from lightlayers.runs import Run
+
+numpy = keras.ops.convert_to_numpy
+X, Y = (np.random.default_rng(0).normal(size=size) for size in ((64, 8, 8, 4), (64, 4)))
+
+
+def network(jit_compile="auto", optimizer="adam"):
+    """All forms, groups, biases between the factors, a nested model and a shared layer."""
+    keras.utils.set_random_seed(0)
+    start = {"bias_initializer": "glorot_uniform", "padding": "same"}
+    inner = keras.Sequential([keras.Input((8, 8, 8)), LightConv2D(8, 3, rank=6, form="channel")])
+    shared = LightConv2D(8, 3, rank=5, form="spatial", kernel_regularizer="l2", padding="same")
+    inputs = keras.Input((8, 8, 4))
+    x = LightConv2D(8, 3, rank=4, groups=2, **start)(inputs)
+    x = inner(shared(shared(x)))
+    x = keras.layers.BatchNormalization()(x)
+    x = LightDense(4, rank=4)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, x)
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    return model
+
+
+def trained(model, schedule, epochs):
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: seen.append(list(pruning.ranks(model).values()))
+    )
+    model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[schedule, look])
+    return seen
+
+
+def multiply_adds(model):
+    return sum(
+        training.families.multiply_adds(layer, shape)
+        for layer, shapes in pruning.conversion.applications(model).values()
+        for shape in shapes
+    )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_ends_at_most_one_direction_below_the_budget_and_stays_there(jit_compile):
+    model = network(jit_compile)
+    assert model.count_params() > 1100
+    seen = trained(model, RankSchedule(Budget(parameters=700), epochs=3), 6)
+    assert sum(seen[0]) > sum(seen[2]) and seen[2] == seen[5] and min(seen[5]) >= 1
+    small = squeeze(model)
+    dearest = 9 * 2 * 4 + 9 * 2 * 8 + 2  # of the first layer, no direction costs more
+    assert 700 - dearest < small.count_params() <= 700
+    np.testing.assert_allclose(small.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-5)
+    assert len(small.layers) == len(model.layers) and model.count_params() > 1100
+
+
+def test_both_limits_hold():
+    model = network()
+    parameters, macs = 900, multiply_adds(model) // 2
+    trained(model, RankSchedule(Budget(parameters=parameters, macs=macs), epochs=1), 1)
+    small = squeeze(model)
+    assert small.count_params() <= parameters and multiply_adds(small) <= macs
+
+
+@pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.SGD(0.01, momentum=0.9)])
+def test_survivors_keep_their_weights_and_the_moments(optimizer):
+    model = network(optimizer=optimizer)
+    model.fit(X, Y, verbose=0)
+    schedule = RankSchedule(Budget(parameters=800), epochs=1)
+    schedule.set_model(model)
+    schedule.on_train_begin()
+    variables = [*model.trainable_variables, *model.optimizer.variables]
+    before = [numpy(variable).copy() for variable in variables]
+    schedule.on_epoch_end(0)
+    gone = 0
+    for variable, old in zip(variables, before, strict=True):
+        new = numpy(variable)
+        changed = new != old
+        assert not new[changed].any(), "a survivor moved"
+        if variable.ndim and "factor_1" in variable.path:
+            column = changed.all(axis=tuple(range(variable.ndim - 1)))
+            gone += column.sum()
+            np.testing.assert_array_equal(changed, np.broadcast_to(column, changed.shape))
+    slots = 2 if optimizer == "adam" else 1
+    dropped = {layer: layer.rank - rank for layer, rank in pruning.ranks(model).items()}
+    columns = sum(count * getattr(layer, "groups", 1) for layer, count in dropped.items())
+    assert gone == (1 + slots) * columns > 0
+
+
+def test_the_least_energy_for_its_cost_goes_first():
+    model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4, use_bias=False)])
+    model.compile("sgd", "mse")
+    layer = model.layers[0]
+    layer.factor_1.assign(np.eye(6)[:, :4] * [3.0, 1.0, 4.0, 2.0])
+    layer.factor_2.assign(np.eye(6)[:4])
+    schedule = RankSchedule(Budget(parameters=24), epochs=1)
+    schedule.set_model(model)
+    schedule.on_train_begin()
+    schedule.on_epoch_end(0)
+    assert np.flatnonzero(numpy(layer.factor_1).any(axis=0)).tolist() == [0, 2]
+    kernel = numpy(layer.kernel)
+    np.testing.assert_allclose(numpy(squeeze(model).layers[0].kernel), kernel, atol=1e-6)
+
+
+def test_a_budget_out_of_reach_is_refused_and_one_already_met_changes_nothing():
+    model = network()
+    with pytest.raises(ValueError, match=r"rank 1 in every light layer.*Received: \[100\]"):
+        trained(model, RankSchedule(Budget(parameters=100), epochs=1), 1)
+    with pytest.raises(ValueError, match="Received: epochs=0"):
+        RankSchedule(Budget(parameters=100), epochs=0)
+    ranks = list(pruning.ranks(model).values())
+    assert trained(model, RankSchedule(Budget(parameters=10**6), epochs=1), 1) == [ranks]
+
+
+def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
+    record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, train_size=320))
+    assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
+    assert len(record["ranks"]) == 6 and min(record["ranks"].values()) >= 1
+    assert len(set(record["ranks"].values())) > 1
