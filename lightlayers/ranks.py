@@ -167,10 +167,10 @@ class _Options:
         if not self.fits(self.start):
             least = costs.total(self.ranks(self.start))
             named = [f"{n:,} {w}" for n, w in zip(least, ("parameters", "macs"), strict=True)]
-            said = [f"{name}={n}" for name, n in vars(budget).items() if n is not None]
+            limits = ", ".join(f"{name}={n}" for name, n in vars(budget).items() if n is not None)
             raise ValueError(
-                f"The least possible is {' and '.join(np.array(named)[held])}: every layer at "
-                f"rank 1, or dense where that is cheaper. Received: Budget({', '.join(said)})"
+                f"The least possible is {' and '.join(np.array(named)[held])}: every layer that "
+                f"can be light at rank 1, or dense where cheaper. Received: Budget({limits})"
             )
 
     def spent(self, chosen):
