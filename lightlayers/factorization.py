@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 
-def _flatten(kernel, form, groups):
+def flatten(kernel, form, groups):
     """Returns the kernel as `(groups, m, n)` matrices whose rank the form limits."""
     if form == "dense":
         return kernel[None]
@@ -45,7 +45,7 @@ def split(kernel, rank, form, groups=1):
 
     Source: Eckart and Young; Khodak et al., arXiv 2105.01029 (spectral start).
     """
-    matrices = _flatten(np.asarray(kernel), form, groups)
+    matrices = flatten(np.asarray(kernel), form, groups)
     full = min(matrices.shape[1:])
     if rank > full:
         raise ValueError(

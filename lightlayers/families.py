@@ -128,16 +128,16 @@ def label(method, rank=None):
     return get(method, rank).label.format(rank=rank)
 
 
-def hidden_shape(layer):
+def hidden_shape(layer, input_shape=None):
     """Returns the shape between the two convolutions of a built `LightConv2D`."""
     *kernel_size, _, width = layer.factor_1.shape
     first = backend.load().layers.Conv2D(
         width, kernel_size, data_format=layer.data_format, **layer.stages[0]
     )
-    return first.compute_output_shape(layer.input.shape)
+    return first.compute_output_shape(input_shape or layer.input.shape)
 
 
-def multiply_adds(layer):
+def multiply_adds(layer, input_shape=None):
     """Returns the multiply-adds of one built layer for one image.
 
     A multiply-add is one MAC: each weight of a kernel counts once for each position at
@@ -146,6 +146,7 @@ def multiply_adds(layer):
 
     Args:
         layer: A built Keras layer with a fixed input size.
+        input_shape: Tuple, what it is applied to. Defaults to what it was first called on.
 
     Returns:
         Integer.
@@ -169,7 +170,7 @@ def multiply_adds(layer):
         | keras.layers.Dense,
     ):
         return 0
-    out = layer.output.shape
+    out = layer.compute_output_shape(input_shape or layer.input.shape)
     if isinstance(layer, layers.LightDense):
         return positions(out) * (size(layer.factor_1) + size(layer.factor_2))
     if isinstance(layer, keras.layers.Dense):
@@ -177,7 +178,7 @@ def multiply_adds(layer):
     axis = -1 if layer.data_format == "channels_last" else 1
     at_output = positions(out, axis)
     if isinstance(layer, layers.LightConv2D):
-        at_hidden = positions(hidden_shape(layer), axis)
+        at_hidden = positions(hidden_shape(layer, input_shape), axis)
         return at_hidden * size(layer.factor_1) + at_output * size(layer.factor_2)
     if isinstance(layer, keras.layers.SeparableConv2D):
         return at_output * (size(layer.depthwise_kernel) + size(layer.pointwise_kernel))

@@ -1,0 +1,472 @@
+"""Dense and Conv2D to light layers and back: single layers, and whole models by a plan."""
+
+import fnmatch
+import json
+import math
+import numbers
+import warnings
+
+import keras
+import numpy as np
+from keras.src.models import Functional
+
+from lightlayers import factorization, families, ranks
+from lightlayers.layers import LightConv2D, LightDense
+
+FORMS = ("channel", "spatial")
+_GRAPHS = (keras.Sequential, Functional)
+_BOTH = (
+    "name trainable activation use_bias kernel_initializer bias_initializer bias_regularizer "
+    "activity_regularizer bias_constraint"
+).split()
+_CONV = "filters kernel_size strides padding data_format dilation_rate groups".split()
+
+
+def _numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor).astype("float64")
+
+
+def _twin(kind, layer, **kwargs):
+    """Returns a built layer of another kind with a layer's arguments and bias."""
+    conv = isinstance(layer, keras.layers.Conv2D)
+    kwargs |= {name: getattr(layer, name) for name in (*_BOTH, *(_CONV if conv else ["units"]))}
+    twin = kind(**kwargs, dtype=layer.dtype_policy)
+    shape = [None] * (4 if conv else 2)
+    for axis, size in layer.input_spec.axes.items():
+        shape[axis] = size
+    twin.build(tuple(shape))
+    if layer.use_bias:
+        twin.bias.assign(layer.bias)
+    return twin
+
+
+def _why_not(layer):
+    """Returns why a layer can't be converted, or nothing."""
+    kind = type(layer)
+    if isinstance(layer, LightDense | LightConv2D):
+        return "light already"
+    if kind not in (keras.layers.Dense, keras.layers.Conv2D):
+        own = kind.__module__.split(".")[0] != "keras"
+        return f"custom layer {kind.__name__}" if own else f"kernel of a {kind.__name__}"
+    if not layer.built:
+        return "not built"
+    if mode := getattr(layer, "quantization_mode", None):
+        return f"quantised to {mode}"
+    if layer.lora_enabled:
+        return "has a LoRA adapter"
+    if layer.kernel_constraint is not None:
+        return "its constraint is for one kernel"
+    if not np.isfinite(_numpy(layer.kernel)).all():
+        return "its kernel is not finite"
+    return ""
+
+
+def _matrices(layer, form):
+    groups = getattr(layer, "groups", 1)
+    form = form if isinstance(layer, keras.layers.Conv2D) else "dense"
+    return factorization.flatten(_numpy(layer.kernel), form, groups)
+
+
+def _light(layer, rank, form):
+    """Returns the light layer of a convertible one, its factors not yet set."""
+    # The factors stand for the kernel, so what was asked of the kernel is asked of them together.
+    kwargs = {"rank": rank, "product_regularizer": layer.kernel_regularizer}
+    if isinstance(layer, keras.layers.Conv2D):
+        return _twin(LightConv2D, layer, form=form, **kwargs)
+    return _twin(LightDense, layer, **kwargs)
+
+
+def _factorized(layer, kind, rank, form):
+    if type(layer) is not kind or (reason := _why_not(layer)):
+        raise ValueError(
+            f"Expected a built {kind.__name__} that can be converted. Received: {layer!r}"
+            + (f" ({reason})" if type(layer) is kind else "")
+        )
+    if form not in (*FORMS, "dense"):
+        raise ValueError(f"A Conv2D converts to form {FORMS}. Received: form={form!r}")
+    full = min(_matrices(layer, form).shape[1:])
+    whole = isinstance(rank, numbers.Integral) and not isinstance(rank, bool)
+    if not whole or not 1 <= rank <= full:
+        raise ValueError(
+            f"The rank of layer {layer.name!r} must be an integer from 1 to {full}, the most "
+            f"that its kernel can have. Received: rank={rank!r}"
+        )
+    light = _light(layer, int(rank), form)
+    groups = getattr(layer, "groups", 1)
+    factors = factorization.split(_numpy(layer.kernel), int(rank), form, groups)
+    light.factor_1.assign(factors[0])
+    light.factor_2.assign(factors[1])
+    return light
+
+
+def from_dense(layer, rank):
+    """Returns the `LightDense` nearest to a trained `keras.layers.Dense`.
+
+    It is exact at the full rank, and below it the factors are those of the truncated SVD:
+    no kernel of that rank is nearer. Name, bias, activation, dtype policy and the trainable
+    flag are kept, and what acts on the bias or the output. The kernel's regulariser
+    becomes the `product_regularizer`, so the penalty is the same. A kernel with a constraint
+    isn't converted: no constraint on the factors means the same.
+
+    Args:
+        layer: Built `keras.layers.Dense`, which stays as it is.
+        rank: Positive integer.
+
+    Raises:
+        ValueError: If the layer can't be converted, or has no such rank.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(10)
+    >>> layer.build((None, 64))
+    >>> from_dense(layer, rank=4).count_params()
+    306
+
+    Source: Eckart and Young.
+    """
+    return _factorized(layer, keras.layers.Dense, rank, "dense")
+
+
+def from_conv2d(layer, rank, form="spatial"):
+    """Returns the `LightConv2D` nearest to a trained `keras.layers.Conv2D`.
+
+    As `from_dense`; strides, padding, dilation, groups and data format are kept too. Each
+    group gets factors of that rank.
+
+    Args:
+        layer: Built `keras.layers.Conv2D`, which stays as it is.
+        rank: Positive integer.
+        form: `"spatial"` or `"channel"`, see `LightConv2D`. Form `"paper"` stands for no
+            single kernel. Defaults to `"spatial"`.
+
+    Raises:
+        ValueError: If the layer can't be converted, or has no such rank.
+
+    Example:
+
+    >>> layer = keras.layers.Conv2D(16, 3)
+    >>> layer.build((None, 32, 32, 3))
+    >>> from_conv2d(layer, rank=2).count_params()  # 3 · 3 · 2 + 3 · 2 · 16 + 16
+    130
+
+    Source: Eckart and Young; Tai et al., arXiv 1511.06067 (spatial form).
+    """
+    return _factorized(layer, keras.layers.Conv2D, rank, form)
+
+
+def _merged(layer, light, kind):
+    if not isinstance(layer, light) or not layer.built:
+        raise ValueError(f"Expected a built {light.__name__}. Received: {layer!r}")
+    if getattr(layer, "form", None) == "paper":
+        raise ValueError(
+            "Form 'paper' stands for no single kernel: two convolutions with an activation "
+            f"between them. Received: {layer!r}"
+        )
+    dense = _twin(kind, layer, kernel_regularizer=layer.product_regularizer)
+    dense.kernel.assign(layer.kernel)
+    return dense
+
+
+def to_dense(layer):
+    """Returns the plain `keras.layers.Dense` that a built `LightDense` stands for.
+
+    It computes the same with one kernel. The `product_regularizer` becomes that of the
+    kernel; what acts on each factor has no counterpart and is left out.
+    """
+    return _merged(layer, LightDense, keras.layers.Dense)
+
+
+def to_conv2d(layer):
+    """Returns the plain `keras.layers.Conv2D` that a linear `LightConv2D` stands for.
+
+    As `to_dense`.
+
+    Raises:
+        ValueError: If the form is `"paper"`: that is two convolutions and no single kernel.
+    """
+    return _merged(layer, LightConv2D, keras.layers.Conv2D)
+
+
+def _inputs(model, path=""):
+    """Returns the inputs of a model whose graph is known."""
+    if type(model) not in _GRAPHS:
+        where = f" (layer {path!r})" if path else ""
+        raise ValueError(
+            "Only Sequential and functional models can be rebuilt; convert the layers of a "
+            "subclassed one with from_dense and from_conv2d. "
+            f"Received: {type(model).__name__}{where}"
+        )
+    if not hasattr(model, "inputs"):
+        raise ValueError(f"Build the model first. Received: {model!r}")
+    return model.inputs
+
+
+def _layers(model):
+    """Returns `{path: (layer, input shapes)}`, one shape for each time a layer is applied.
+
+    Layers of nested models are among them, a shared one once, under its first path.
+    """
+    found, paths, owners = {}, {}, {}
+
+    def walk(graph, inputs, prefix):
+        _inputs(graph, prefix[:-1])
+        graph = getattr(graph, "_functional", graph)  # of a Sequential
+        return graph._run_through_graph(inputs, operation_fn=lambda op: visit(op, prefix))
+
+    def visit(op, prefix):
+        def nested(inputs, *_, **__):
+            return walk(op, inputs, f"{prefix}{op.name}/")
+
+        def single(*args, **kwargs):
+            path = paths.setdefault(id(op), prefix + op.name)
+            _, shapes = found.setdefault(path, (op, []))
+            shapes.append(getattr(args[0] if args else None, "shape", None))
+            return op.compute_output_spec(*args, **kwargs)
+
+        return nested if isinstance(op, _GRAPHS) else single
+
+    walk(model, _inputs(model), "")
+    found = {
+        path: (op, shapes)
+        for path, (op, shapes) in found.items()
+        if isinstance(op, keras.layers.Layer)
+    }
+    for path, (layer, _) in found.items():
+        for variable in layer.variables:
+            if (owner := owners.setdefault(id(variable), path)) != path:
+                raise ValueError(
+                    "Keras can't rebuild a model with one weight in two layers. "
+                    f"Received: {variable.path} in {owner!r} and {path!r}"
+                )
+    return found
+
+
+def _multiply_adds(layer, shapes):
+    """Returns the multiply-adds of all applications, or `None` where a size is not fixed."""
+    if any(shape is None or None in shape[1:] for shape in shapes):
+        return None
+    return sum(families.multiply_adds(layer, shape) for shape in shapes)
+
+
+def plan(model, budget, rule="greedy", form="spatial", exclude=()):
+    """Returns which layers of a model become light, at which rank, and what that costs.
+
+    Args:
+        model: Built Sequential or functional `keras.Model`, which stays as it is.
+        budget: `Budget` of the whole model: all weights count, of all layers.
+        rule: Name of `ranks.RULES`, or a function with the same arguments. Defaults to
+            `"greedy"`.
+        form: `"spatial"` or `"channel"`, of all convolutions. Defaults to `"spatial"`.
+        exclude: Sequence of layers that stay as they are: names as in the table, or
+            patterns such as `"head/*"`. Defaults to none.
+
+    Returns:
+        A `pandas.DataFrame` with one row for each layer that has a kernel: `layer` (in nested
+        models its path), `kernel` (its shape), `form`, `rank` (missing where the layer
+        stays), `parameters` and `multiply-adds` (for one input, of all its applications;
+        missing where the input size is not fixed), both also as they were (`before`),
+        `error` (of the kernel, `||W - W'|| / ||W||`) and `why not`. It is plain
+        data: `json.loads(table.to_json(orient="records"))` is a plan for `convert` too.
+
+    Raises:
+        ValueError: If the budget is too small, or the model can't be rebuilt.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, name="dense")])
+    >>> plan(model, Budget(parameters=1000))[["layer", "rank", "parameters"]]
+       layer  rank  parameters
+    0  dense    10         992
+    """
+    import pandas as pd
+
+    if form not in FORMS:
+        raise ValueError(f"A Conv2D converts to form {FORMS}. Received: form={form!r}")
+    rule = rule if callable(rule) else ranks.get(rule)
+    limits = budget.limits
+    found = _layers(model)
+    for pattern in exclude:
+        if not fnmatch.filter(found, pattern):
+            raise ValueError(f"`exclude` has no such layer. Received: {pattern!r}")
+    rows, candidates, macs = {}, {}, {}
+    for path, (layer, shapes) in found.items():
+        if not any(len(weight.shape) > 1 for weight in layer.weights):
+            continue
+        macs[path] = _multiply_adds(layer, shapes)
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern in exclude):
+            reason = "excluded"
+        else:
+            reason = _why_not(layer)
+        if not reason:
+            light = _light(layer, 1, form)
+            weights = math.prod(light.factor_1.shape) + math.prod(light.factor_2.shape)
+            candidates[path] = weights, _multiply_adds(light, shapes)
+        kernel = max((weight.shape for weight in layer.weights), key=math.prod)
+        rows[path] = {"layer": path, "kernel": " × ".join(map(str, kernel)), "why not": reason}
+    if unknown := [path for path, count in macs.items() if count is None]:
+        if math.isfinite(limits[1]):
+            raise ValueError(
+                "Multiply-adds depend on the size of the input, which is not fixed. Give a "
+                f"budget of parameters. Received: input_shape={model.input_shape} "
+                f"(layer {unknown[0]!r})"
+            )
+    kernels = {path: math.prod(found[path][0].kernel.shape) for path in candidates}
+    costs = ranks.Costs(
+        np.array([(kernels[path], macs[path] or 0) for path in candidates]),
+        np.array([(weights, count or 0) for weights, count in candidates.values()]),
+        (
+            model.count_params() - sum(kernels.values()),
+            sum(count or 0 for path, count in macs.items() if path not in candidates),
+        ),
+    )
+    spectra = [ranks.Spectrum.of(_matrices(found[path][0], form)) for path in candidates]
+    chosen = rule(spectra, costs, budget)
+    decided = dict(zip(candidates, zip(chosen, spectra, strict=True), strict=True))
+    for path, row in rows.items():
+        layer, before = found[path][0], found[path][0].count_params()
+        rank, spectrum = decided.get(path, (None, None))
+        weights, each = candidates.get(path, (0, 0))
+        if rank is None:
+            parameters, count, error = before, macs[path], 0.0
+            if path in candidates:
+                saves = weights < kernels[path], (each or 0) < (macs[path] or 0)
+                light = np.any(np.array(saves)[np.isfinite(limits)])
+                row["why not"] = "dense fits the budget" if light else "dense is cheaper"
+        else:
+            parameters = before - kernels[path] + rank * weights
+            count = None if each is None else rank * each
+            error = math.sqrt(max(0.0, 1 - spectrum.kept[rank - 1]))
+        row |= {
+            "form": form if rank and isinstance(layer, keras.layers.Conv2D) else "",
+            "rank": rank,
+            "parameters": parameters,
+            "multiply-adds": count,
+            "parameters before": before,
+            "multiply-adds before": macs[path],
+            "error": round(error, 4),
+        }
+    columns = [
+        *("layer", "kernel", "form", "rank", "parameters", "multiply-adds"),
+        *("parameters before", "multiply-adds before", "error", "why not"),
+    ]
+    integers = dict.fromkeys(("rank", "multiply-adds", "multiply-adds before"), "Int64")
+    return pd.DataFrame(list(rows.values()), columns=columns).astype(integers)
+
+
+def _rebuild(model, replace):
+    """Returns the model anew with the layers that `replace` gives, and all other weights."""
+    _layers(model)  # refuses what can't be rebuilt
+    copies = []
+
+    def clone(layer):
+        new = replace(layer)
+        if new is None:
+            new = type(layer).from_config(layer.get_config())
+            copies.append((layer, new))
+        return new
+
+    rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    for old, new in copies:
+        for source, target in zip(
+            getattr(old, "variables", ()), getattr(new, "variables", ()), strict=True
+        ):
+            target.assign(source)
+        if hasattr(new, "finalize_state"):
+            new.finalize_state()  # Normalization keeps what follows from its weights
+    if not model.trainable:
+        rebuilt.trainable = False
+    return rebuilt
+
+
+def convert(model, plan):
+    """Returns a model whose planned layers are light, started from the given one's weights.
+
+    All other layers are copied with their weights and state. Shared layers stay shared and
+    nested models nested. As `keras.models.clone_model` does, it compiles the new model if the
+    given one was, with a fresh optimizer.
+
+    Args:
+        model: The `keras.Model` of the plan, which stays as it is.
+        plan: What `plan` returns, or its rows as a list of dictionaries. Only
+            `layer`, `form` and `rank` matter, and `kernel` where it is given.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: If the plan is not one of this model, or the model can't be rebuilt.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, name="dense")])
+    >>> convert(model, [{"layer": "dense", "form": "", "rank": 10}]).count_params()
+    992
+    """
+    rows = json.loads(plan.to_json(orient="records")) if hasattr(plan, "to_json") else plan
+    found = _layers(model)
+    light = {}
+    for row in rows:
+        if not isinstance(row, dict) or "layer" not in row or "rank" not in row:
+            raise ValueError(
+                f"Each row of a plan has a `layer`, a `rank` and a `form`. Received: {row!r}"
+            )
+        path, rank = row["layer"], row["rank"]
+        if path not in found:
+            raise ValueError(
+                "The plan is of another model: this one has no such layer. "
+                f"Received: layer={path!r}, model {model.name!r}"
+            )
+        layer = found[path][0]
+        if "kernel" in row:
+            kernel = max((weight.shape for weight in layer.weights), key=math.prod, default=())
+            if (shape := " × ".join(map(str, kernel))) != row["kernel"]:
+                raise ValueError(
+                    f"The plan is of another model: layer {path!r} has a kernel of {shape} here. "
+                    f"Received: kernel={row['kernel']!r}"
+                )
+        if rank is None or rank != rank:
+            continue
+        if isinstance(rank, float) and rank.is_integer():
+            rank = int(rank)  # of a column with missing values
+        if isinstance(layer, keras.layers.Conv2D):
+            light[id(layer)] = from_conv2d(layer, rank, row.get("form"))
+        else:
+            light[id(layer)] = from_dense(layer, rank)
+    return _rebuild(model, lambda layer: light.get(id(layer)))
+
+
+def merge(model):
+    """Returns a model of plain Keras layers that computes what one with light layers does.
+
+    For serving where `lightlayers` is not installed. Layers of form `"paper"` stand for no
+    single kernel: they stay, and a warning names them.
+
+    Args:
+        model: Built Sequential or functional `keras.Model`, which stays as it is.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: If the model can't be rebuilt.
+    """
+    found = _layers(model)
+
+    def paper(layer):
+        return isinstance(layer, LightConv2D) and layer.form == "paper"
+
+    if kept := [path for path, (layer, _) in found.items() if paper(layer)]:
+        warnings.warn(
+            "Form 'paper' stands for no single kernel, so these layers stay as they are: "
+            + ", ".join(kept),
+            stacklevel=2,
+        )
+
+    def plain(layer):
+        if isinstance(layer, LightDense):
+            return to_dense(layer)
+        if isinstance(layer, LightConv2D) and not paper(layer):
+            return to_conv2d(layer)
+        return None
+
+    return _rebuild(model, plain)

@@ -1,0 +1,373 @@
+"""Ranks under a budget: which singular directions of which layers are worth their cost."""
+
+import dataclasses
+import math
+import numbers
+import re
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much a whole model may cost. Both limits may be given, and both hold.
+
+    Args:
+        parameters: Positive integer, the most that `model.count_params()` may be.
+        macs: Positive integer, the most multiply-adds for one input.
+        like: String such as `"K=3"`, for as many parameters as the paper's network has at
+            that K, instead of `parameters`. `resolve` says how many those are.
+
+    Raises:
+        ValueError: If there is no limit, or one is none of the above.
+
+    Example:
+
+    >>> Budget(like="K=3").resolve("cifar10")
+    Budget(parameters=13247, macs=None, like=None)
+    """
+
+    parameters: int | None = None
+    macs: int | None = None
+    like: str | None = None
+
+    def __post_init__(self):
+        for name in ("parameters", "macs"):
+            value = getattr(self, name)
+            wrong = isinstance(value, bool) or not isinstance(value, numbers.Integral)
+            if value is not None and (wrong or value < 1):
+                raise ValueError(
+                    f"A budget's `{name}` must be a positive integer. Received: {name}={value!r}"
+                )
+        if self.like is not None and not re.fullmatch(r"K=[1-9][0-9]*", str(self.like)):
+            raise ValueError(
+                "A budget's `like` names a K of the paper, such as 'K=3'. "
+                f"Received: like={self.like!r}"
+            )
+        if self.like is not None and self.parameters is not None:
+            raise ValueError(
+                "A budget has one limit of parameters: `parameters`, or `like` a network of the "
+                f"paper. Received: parameters={self.parameters}, like={self.like!r}"
+            )
+        if (self.parameters, self.macs, self.like) == (None, None, None):
+            raise ValueError("A budget needs `parameters`, `macs` or `like`. Received: none")
+
+    def resolve(self, dataset):
+        """Returns this budget with the number of parameters that `like` stands for.
+
+        Args:
+            dataset: String, a name of `datasets.NAMES`, or a pair `(input_shape, classes)`.
+
+        Raises:
+            ValueError: If the paper has no network for such a data set.
+        """
+        from lightlayers import networks, published
+
+        if self.like is None:
+            return self
+
+        def kind(name):
+            shape, classes = networks.specification(name)
+            return shape[-1], classes
+
+        for name in published.DATASETS:
+            if kind(name) == kind(dataset):
+                break
+        else:
+            raise ValueError(
+                "The paper has no network for such images and classes. Give `parameters`. "
+                f"Received: {dataset!r}"
+            )
+        counts = {row.rank: row.parameters for row in published.rows(name)}
+        rank = int(self.like.removeprefix("K="))
+        # Each further K adds the same to every layer.
+        parameters = counts[1] + (rank - 1) * (counts[2] - counts[1])
+        return Budget(parameters, self.macs)
+
+    @property
+    def limits(self):
+        """Pair of the most parameters and multiply-adds, infinite where there is no limit."""
+        if self.like is not None:
+            raise ValueError(
+                f"A budget like {self.like} depends on the data set: "
+                f"Budget(like={self.like!r}).resolve('cifar10')"
+            )
+        return tuple(math.inf if limit is None else limit for limit in (self.parameters, self.macs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Spectrum:
+    """The singular values of one layer's kernel.
+
+    Args:
+        values: Array `(groups, min(shape))`, each row falling.
+        shape: Pair of integers, the shape of each group's matrix.
+    """
+
+    values: np.ndarray
+    shape: tuple
+
+    @classmethod
+    def of(cls, matrices):
+        """Returns the spectrum of an array `(groups, m, n)` of matrices."""
+        matrices = np.asarray(matrices, "float64")
+        return cls(np.linalg.svd(matrices, compute_uv=False), matrices.shape[1:])
+
+    @property
+    def kept(self):
+        """Array, the share of the squared kernel that each rank from 1 on keeps."""
+        energy = np.cumsum(np.square(self.values).sum(axis=0))
+        return energy / energy[-1] if energy[-1] else np.ones_like(energy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """What layers cost, each time as a pair of parameters and multiply-adds.
+
+    Args:
+        dense: Array `(layers, 2)`, what each layer's dense kernel costs.
+        per_rank: Array `(layers, 2)`, what each rank of its factors costs.
+        fixed: Pair, what the rest of the model costs. Defaults to `(0, 0)`.
+    """
+
+    dense: np.ndarray
+    per_rank: np.ndarray
+    fixed: tuple = (0, 0)
+
+    def total(self, ranks):
+        """Returns the pair that the model costs at these ranks; `None` is a dense kernel."""
+        spent = np.array(self.fixed, "int64")
+        for rank, dense, per_rank in zip(ranks, self.dense, self.per_rank, strict=True):
+            spent = spent + (np.asarray(dense) if rank is None else rank * np.asarray(per_rank))
+        return tuple(map(int, spent))
+
+
+class _Options:
+    """What each layer can be, from cheap to dear: ranks 1, 2, ... and last its dense kernel.
+
+    A rank that costs no less than the dense kernel is none of them.
+    """
+
+    def __init__(self, spectra, costs, budget):
+        limits = np.array(budget.limits)
+        held = np.isfinite(limits)  # what has no limit has no say
+        self.limits = limits[held].astype("int64")
+        self.costs, self.kept, start = [], [], []
+        for spectrum, dense, per_rank in zip(spectra, costs.dense, costs.per_rank, strict=True):
+            dense, per_rank = (np.asarray(cost, "int64")[held] for cost in (dense, per_rank))
+            light = per_rank * np.arange(1, len(spectrum.kept) + 1)[:, None]
+            useful = (light < dense).any(axis=1)
+            self.costs.append(np.concatenate([light[useful], [dense]]))
+            self.kept.append(np.append(spectrum.kept[useful], 1.0))
+            # With two limits, rank 1 may save of one and cost more of the other.
+            shares = (self.costs[-1] / self.limits).sum(axis=1)
+            start.append(0 if shares[0] <= shares[-1] else len(shares) - 1)
+        self.start = np.array(start, "int64")
+        self.room = self.limits - np.asarray(costs.fixed, "int64")[held]
+        if not self.fits(self.start):
+            least = costs.total(self.ranks(self.start))
+            named = [f"{n:,} {w}" for n, w in zip(least, ("parameters", "macs"), strict=True)]
+            limits = ", ".join(f"{name}={n}" for name, n in vars(budget).items() if n is not None)
+            raise ValueError(
+                f"The least possible is {' and '.join(np.array(named)[held])}: every layer that "
+                f"can be light at rank 1, or dense where cheaper. Received: Budget({limits})"
+            )
+
+    def spent(self, chosen):
+        rows = [cost[i] for cost, i in zip(self.costs, chosen, strict=True)]
+        return np.sum(rows, axis=0, dtype="int64") if rows else np.zeros_like(self.room)
+
+    def fits(self, chosen):
+        return bool((self.spent(chosen) <= self.room).all())
+
+    def at(self, ranks):
+        """Returns the options that are nearest to these ranks."""
+        last = [len(cost) - 1 for cost in self.costs]
+        return np.clip(np.asarray(ranks, "int64") - 1, self.start, last)
+
+    def ranks(self, chosen):
+        return [
+            int(i) + 1 if i + 1 < len(cost) else None
+            for cost, i in zip(self.costs, chosen, strict=True)
+        ]
+
+    def first_that_fits(self, candidates):
+        for ranks in candidates:
+            if self.fits(chosen := self.at(ranks)):
+                return self.ranks(chosen)
+        return self.ranks(self.start)
+
+
+def greedy(spectra, costs, budget):
+    """Returns ranks that keep much of every kernel for what they cost: the default rule.
+
+    Step by step it adds the directions with the largest `s_i² / ||W||²` per added cost, until
+    nothing more fits. From each rank it looks at all dearer ones, the dense kernel among
+    them: the last step to that keeps all that is left. Under two limits, a cost is the sum
+    of its shares of both.
+
+    It is not the optimum, but near: under one limit it keeps less by at most what the first
+    step that does not fit would add.
+
+    Args:
+        spectra: List of `Spectrum`, one for each layer.
+        costs: `Costs` of the same layers.
+        budget: `Budget`.
+
+    Returns:
+        List of integers from 1, or `None` where the dense kernel stays.
+
+    Raises:
+        ValueError: If the budget is too small for rank 1 everywhere.
+    """
+    options = _Options(spectra, costs, budget)
+    chosen, room = options.start.copy(), options.room - options.spent(options.start)
+
+    def step(layer):
+        """Returns what the best step that fits is worth, and the option it leads to."""
+        now = chosen[layer]
+        cost, kept = options.costs[layer], options.kept[layer]
+        added, gain = cost[now + 1 :] - cost[now], kept[now + 1 :] - kept[now]
+        price = (added / options.limits).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            worth = np.where(price > 0, gain / price, np.inf)
+        worth[(gain <= 0) | (added > room).any(axis=1)] = 0
+        best = int(np.argmax(worth)) if len(worth) else 0
+        return (worth[best], now + 1 + best) if len(worth) else (0, now)
+
+    steps = [step(layer) for layer in range(len(chosen))]
+    while steps:
+        layer = max(range(len(steps)), key=lambda i: steps[i][0])
+        worth, option = steps[layer]
+        if worth <= 0:
+            break
+        added = options.costs[layer][option] - options.costs[layer][chosen[layer]]
+        if (added <= room).all():
+            chosen[layer], room = option, room - added
+        steps[layer] = step(layer)  # the next one, or one that still fits
+    return options.ranks(chosen)
+
+
+def uniform(spectra, costs, budget):
+    """Returns the largest one rank that fits for all layers, as the paper's k is.
+
+    A layer whose dense kernel costs no more than that rank stays dense.
+    """
+    options = _Options(spectra, costs, budget)
+    most = max(map(len, options.costs), default=0)
+    return options.first_that_fits([rank] * len(spectra) for rank in range(most, 0, -1))
+
+
+def _within(estimates, spectra, costs, budget):
+    """Returns estimated ranks, at least 1, all scaled down as far as the budget asks."""
+    options = _Options(spectra, costs, budget)
+    most = max(estimates, default=0)
+    return options.first_that_fits(
+        [rank * level // most for rank in estimates] for level in range(most, 0, -1)
+    )
+
+
+def evbmf_rank(spectrum):
+    """Returns how many directions of a kernel stand out of noise, by variational Bayes.
+
+    Empirical variational Bayes of a matrix factorisation (EVBMF) has a closed solution once
+    the variance of the noise is known; that is found where the free energy is least. With
+    groups it is the largest rank of a group. It may be 0.
+
+    Source: Nakajima, Sugiyama, Babacan and Tomioka, "Global Analytic Solution of
+    Fully-observed Variational Bayesian Matrix Factorization", JMLR 14, 2013.
+    """
+    return max(_evbmf(values, max(spectrum.shape)) for values in spectrum.values)
+
+
+def _free_energy_drop(tau, ratio):
+    """What keeping a direction takes off the free energy, times 2 / M."""
+    return tau - np.log1p(tau) - ratio * np.log1p(tau / ratio)
+
+
+def _evbmf_threshold(ratio):
+    """The `s² / (M · noise)` from which on keeping a direction takes something off.
+
+    The paper approximates its tau by 2.5129 √ratio, which is exact for square kernels.
+    """
+    from scipy import optimize
+
+    near = math.sqrt(ratio)
+    tau = optimize.brentq(_free_energy_drop, near, 10 * near, args=(ratio,), xtol=1e-12)
+    return (1 + tau) * (1 + ratio / tau)
+
+
+def _evbmf(values, large):
+    if not values[0]:
+        return 0
+    squares = np.square(np.maximum(values, np.finfo("float64").eps * values[0])) / large
+    ratio = len(values) / large
+    threshold = _evbmf_threshold(ratio)
+    tail = squares[math.ceil(len(values) / (1 + ratio)) - 1 :]  # is noise in any case
+    low, high = max(tail[0] / threshold, tail.mean()), squares.mean()
+    for _ in range(2):  # a grid, and a finer one about its best
+        noise = np.geomspace(low, max(low, high), 512)
+        x = squares / noise[:, None]
+        above = np.maximum(x, threshold) - 1 - ratio
+        tau = (above + np.sqrt(np.square(above) - 4 * ratio)) / 2
+        drop = np.where(x > threshold, _free_energy_drop(tau, ratio), 0)
+        energy = (x - np.log(x) - drop).sum(axis=1)
+        best = int(np.argmin(energy))
+        low, high = noise[max(best - 1, 0)], noise[min(best + 1, len(noise) - 1)]
+    return int((squares > noise[best] * threshold).sum())
+
+
+def gavish_donoho_rank(spectrum):
+    """Returns how many singular values pass the optimal hard threshold for unknown noise.
+
+    With groups it is the largest rank of a group. It may be 0.
+
+    Source: Gavish and Donoho, "The Optimal Hard Threshold for Singular Values is 4/√3",
+    arXiv 1305.5870, equation 5.
+    """
+    ratio = min(spectrum.shape) / max(spectrum.shape)
+    omega = 0.56 * ratio**3 - 0.95 * ratio**2 + 1.82 * ratio + 1.43
+    thresholds = omega * np.median(spectrum.values, axis=1, keepdims=True)
+    return int((spectrum.values > thresholds).sum(axis=1).max())
+
+
+def stable_rank(spectrum):
+    """Returns `||W||² / s_1²`, rounded; with groups the largest of a group."""
+    squares = np.square(spectrum.values)
+    largest = squares.max(axis=1)
+    return int(np.rint((squares.sum(axis=1) / np.where(largest, largest, 1)).max()))
+
+
+def evbmf(spectra, costs, budget):
+    """Returns each layer's `evbmf_rank`, at least 1, scaled down into the budget."""
+    return _within([evbmf_rank(one) for one in spectra], spectra, costs, budget)
+
+
+def gavish_donoho(spectra, costs, budget):
+    """Returns each layer's `gavish_donoho_rank`, at least 1, scaled down into the budget."""
+    return _within([gavish_donoho_rank(one) for one in spectra], spectra, costs, budget)
+
+
+def stable(spectra, costs, budget):
+    """Returns each layer's `stable_rank`, at least 1, scaled down into the budget."""
+    return _within([stable_rank(one) for one in spectra], spectra, costs, budget)
+
+
+RULES = {
+    "greedy": greedy,
+    "uniform": uniform,
+    "evbmf": evbmf,
+    "gavish-donoho": gavish_donoho,
+    "stable": stable,
+}
+
+
+def get(rule):
+    """Returns the rule of a name of `RULES`.
+
+    Raises:
+        ValueError: If there is no such rule.
+    """
+    if rule not in RULES:
+        raise ValueError(f"Unknown rule. Expected one of {list(RULES)}. Received: {rule!r}")
+    return RULES[rule]

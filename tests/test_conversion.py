@@ -1,0 +1,514 @@
+"""Conversion: exact or nearest, everything else kept, whole models by a plan and back."""
+
+import io
+import json
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from test_factorization import LINEAR, matrices, numpy, random, truncated
+
+from lightlayers import LightConv2D, LightDense, conversion
+from lightlayers.conversion import convert, from_conv2d, from_dense, merge, to_conv2d, to_dense
+from lightlayers.ranks import Budget
+
+layers = keras.layers
+
+
+def built(layer, *shape):
+    """Returns a layer, or a model, with random weights in place of its initialisers'."""
+    if shape:
+        layer.build((None, *shape))
+    for i, weight in enumerate(layer.weights):
+        value = random(*weight.shape, seed=i) / math.sqrt(max(1, math.prod(weight.shape[:-1])))
+        weight.assign(abs(value) + 0.5 if "variance" in weight.path else value)
+    return layer
+
+
+def kernel_error(layer, light):
+    return np.linalg.norm(numpy(layer.kernel) - numpy(light.kernel))
+
+
+def tail(layer, rank, form):
+    parts = matrices(layer.kernel, form, getattr(layer, "groups", 1))
+    return math.sqrt(sum(np.linalg.norm(part - truncated(part, rank)) ** 2 for part in parts))
+
+
+GEOMETRIES = [
+    {"kernel_size": 3},
+    {"kernel_size": (3, 2), "padding": "same", "groups": 2, "use_bias": False},
+    {"kernel_size": (2, 3), "strides": (1, 2), "activation": "relu"},
+    {"kernel_size": (4, 3), "padding": "same", "strides": (3, 2), "groups": 2},
+    {"kernel_size": (3, 2), "padding": "same", "dilation_rate": (2, 1)},
+    {"kernel_size": 1},
+]
+
+
+@pytest.mark.parametrize("form", LINEAR)
+@pytest.mark.parametrize("kwargs", GEOMETRIES, ids=str)
+def test_convolutions_convert_exactly_and_at_lower_rank_to_the_nearest(form, kwargs):
+    layer = built(layers.Conv2D(6, **kwargs), 9, 10, 4)
+    x = random(2, 9, 10, 4)
+    full = min(matrices(layer.kernel, form, layer.groups)[0].shape)
+    light = from_conv2d(layer, full, form)
+    np.testing.assert_allclose(light(x), layer(x), atol=1e-5)
+    again = to_conv2d(light)
+    assert type(again) is layers.Conv2D
+    np.testing.assert_allclose(again.kernel, layer.kernel, atol=1e-5)
+    np.testing.assert_allclose(again(x), layer(x), atol=1e-5)
+    for rank in {1, full - 1} - {0}:
+        light = from_conv2d(layer, rank, form)
+        assert light.rank == rank and light.form == form
+        assert kernel_error(layer, light) == pytest.approx(tail(layer, rank, form), rel=1e-4)
+        np.testing.assert_allclose(to_conv2d(light)(x), light(x), atol=1e-5)
+
+
+def test_dense_layers_convert_exactly_and_at_lower_rank_to_the_nearest():
+    layer, x = built(layers.Dense(5, activation="tanh"), 7), random(2, 3, 7)
+    light = from_dense(layer, 5)
+    np.testing.assert_allclose(light(x), layer(x), atol=1e-6)
+    np.testing.assert_allclose(to_dense(light)(x), layer(x), atol=1e-6)
+    for rank in (1, 3):
+        light = from_dense(layer, rank)
+        assert kernel_error(layer, light) == pytest.approx(tail(layer, rank, "dense"), rel=1e-5)
+    scaled = built(LightDense(5, rank=2, scale="paper"), 7)
+    np.testing.assert_allclose(to_dense(scaled)(x), scaled(x), atol=1e-6)
+
+
+def shifted(x):
+    return x - 1
+
+
+@pytest.mark.parametrize("conv", [True, False])
+def test_all_else_is_kept_and_comes_back(conv):
+    kwargs = {
+        "name": "kept",
+        "trainable": False,
+        "activation": shifted,  # not registered: no configuration can hold it
+        "kernel_initializer": keras.initializers.HeNormal(seed=3),
+        "bias_initializer": "ones",
+        "kernel_regularizer": keras.regularizers.L2(0.1),
+        "bias_regularizer": keras.regularizers.L1(0.2),
+        "activity_regularizer": keras.regularizers.L2(0.3),
+        "bias_constraint": keras.constraints.NonNeg(),
+        "dtype": "mixed_bfloat16",
+    }
+    if conv:
+        geometry = {"strides": 2, "data_format": "channels_first", "groups": 2}
+        layer = built(layers.Conv2D(4, (3, 2), **geometry, **kwargs), 6, 8, 8)
+        light = from_conv2d(layer, 6)
+        again = to_conv2d(light)
+    else:
+        layer = built(layers.Dense(5, **kwargs), 7)
+        light = from_dense(layer, 5)
+        again = to_dense(light)
+    np.testing.assert_array_equal(light.bias, layer.bias)
+    ignored = {"quantization_config"}
+    config = {name: v for name, v in layer.get_config().items() if name not in ignored}
+    found = light.get_config()
+    moved = config | {"kernel_regularizer": None}
+    assert {name: found[name] for name in moved} == moved
+    assert found["product_regularizer"] == config["kernel_regularizer"]
+    assert {name: again.get_config()[name] for name in config} == config
+    assert not light.trainable_weights and not again.trainable_weights
+    assert light.dtype_policy.name == "mixed_bfloat16"
+    assert {weight.dtype for weight in (*light.weights, *again.weights)} == {"float32"}
+
+    def penalties(layer):
+        layer.trainable = True  # Keras asks only weights that train
+        return sorted(float(loss) for loss in layer.losses)
+
+    np.testing.assert_allclose(penalties(light), penalties(layer), rtol=1e-4)
+    np.testing.assert_allclose(penalties(again), penalties(layer), rtol=1e-4)
+
+
+class MyDense(layers.Dense):
+    pass
+
+
+def adapted():
+    layer = built(layers.Dense(5), 7)
+    layer.enable_lora(2)
+    return layer
+
+
+def infinite():
+    layer = built(layers.Dense(5), 7)
+    layer.kernel.assign(np.full((7, 5), np.inf))
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("convert", "layer", "said"),
+    [
+        (from_dense, lambda: layers.Dense(5), "not built"),
+        (from_dense, lambda: built(layers.Dense(5, kernel_constraint="non_neg"), 7), "constraint"),
+        (from_dense, adapted, "LoRA"),
+        (from_dense, infinite, "not finite"),
+        (from_dense, lambda: built(MyDense(5), 7), "Received: <MyDense"),
+        (from_dense, lambda: built(layers.Conv2D(5, 3), 7, 7, 3), "Received: <Conv2D"),
+        (from_conv2d, lambda: built(layers.DepthwiseConv2D(3), 7, 7, 3), "<DepthwiseConv2D"),
+        (from_conv2d, lambda: built(LightConv2D(5, 3), 7, 7, 3), "<LightConv2D"),
+    ],
+)
+def test_what_has_no_twin_is_refused(convert, layer, said):
+    with pytest.raises(ValueError) as refused:
+        convert(layer(), 1)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("rank", [0, 6, 2.5, True, None, "2"])
+def test_wrong_ranks_are_refused(rank):
+    layer = built(layers.Dense(5, name="head"), 7)
+    with pytest.raises(ValueError) as refused:
+        from_dense(layer, rank)
+    assert "'head' must be an integer from 1 to 5" in str(refused.value)
+    assert f"rank={rank!r}" in str(refused.value)
+
+
+def test_the_papers_form_stands_for_no_kernel():
+    with pytest.raises(ValueError, match="form='paper'"):
+        from_conv2d(built(layers.Conv2D(5, 3), 7, 7, 3), 1, "paper")
+    with pytest.raises(ValueError, match="no single kernel"):
+        to_conv2d(built(LightConv2D(5, 3), 7, 7, 3))
+    with pytest.raises(ValueError, match="Expected a built LightDense"):
+        to_dense(LightDense(5))
+    with pytest.raises(ValueError, match="Expected a built LightConv2D"):
+        to_conv2d(built(layers.Conv2D(5, 3), 7, 7, 3))
+
+
+def sequential():
+    parts = [layers.Conv2D(8, 3, activation="relu", name="conv")]
+    parts += [layers.BatchNormalization(name="norm"), layers.Dropout(0.5)]
+    parts += [layers.GlobalAveragePooling2D(), layers.Dense(10, name="dense")]
+    return built(keras.Sequential([keras.Input((8, 8, 6)), *parts], name="plain"))
+
+
+def tangled():
+    """Returns a model with a shared layer, a nested model used twice, operations, two ends."""
+    inner = x = keras.Input((None, None, 6), name="inner")
+    x = layers.Conv2D(6, 3, padding="same", name="conv")(x)
+    nested = keras.Sequential([keras.Input((None, None, 6)), layers.Conv2D(6, 1, name="deep")])
+    nested.trainable = False
+    nested = keras.Model(inner, nested(x), name="nested")
+    shared = layers.Conv2D(6, 3, padding="same", name="shared", kernel_regularizer="l2")
+    image, other = keras.Input((8, 8, 6), name="image"), keras.Input((4, 4, 6), name="other")
+    normal = layers.Normalization(name="standardize")
+    normal.adapt(random(20, 8, 8, 6, seed=5) * 3 + 1)
+    x = shared(nested(shared(normal(image))))
+    x = layers.MaxPooling2D()(keras.ops.relu(x) * 2)
+    y = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(nested(other))
+    x = layers.BatchNormalization(name="norm")(layers.Add()([x, y]))
+    pooled = layers.Dropout(0.3, seed=7)(layers.GlobalAveragePooling2D()(x))
+    tight = layers.Dense(6, name="tight", kernel_constraint="max_norm")(pooled)
+    ends = {"a": layers.Dense(9, name="a")(tight), "b": layers.Dense(1, name="b")(pooled)}
+    model = keras.Model({"image": image, "other": other}, ends, name="tangled")
+    normal.built = True
+    keep = [(weight, numpy(weight)) for weight in normal.weights]
+    built(model)
+    for weight, value in keep:
+        weight.assign(value)
+    return model
+
+
+TANGLED = {"image": random(3, 8, 8, 6), "other": random(3, 4, 4, 6, seed=1)}
+IMAGES = random(3, 8, 8, 6)
+
+
+def predicted(model, x):
+    return np.concatenate([numpy(part) for part in keras.tree.flatten(model(x))], axis=-1)
+
+
+@pytest.mark.parametrize(("make", "x"), [(sequential, IMAGES), (tangled, TANGLED)])
+def test_plans_hold_their_budget_and_models_cost_what_they_say(make, x):
+    model = make()
+    before, weights = predicted(model, x), [numpy(weight) for weight in model.variables]
+    most = model.count_params()
+    for limit in (most - 1, int(most * 0.8), int(most * 0.6)):
+        plan = conversion.plan(model, Budget(parameters=limit))
+        light = convert(model, plan)
+        saved = plan["parameters before"].sum() - plan["parameters"].sum()
+        assert light.count_params() == most - saved <= limit
+        found = {path: layer for path, (layer, _) in conversion._layers(light).items()}
+        for row in plan.to_dict("records"):
+            layer = found[row["layer"]]
+            assert layer.count_params() == row["parameters"]
+            assert (row["why not"] == "") == isinstance(layer, LightDense | LightConv2D)
+            assert pd.isna(row["rank"]) == (row["why not"] != "")
+        again = conversion.plan(light, Budget(parameters=most))
+        pd.testing.assert_series_equal(
+            again["multiply-adds before"], plan["multiply-adds"], check_names=False
+        )
+        assert not np.array_equal(predicted(light, x), before)
+        merged = merge(light)
+        np.testing.assert_allclose(predicted(merged, x), predicted(light, x), atol=1e-4)
+        assert merged.count_params() == most
+    for weight, value in zip(model.variables, weights, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    np.testing.assert_array_equal(predicted(model, x), before)
+
+
+def test_multiply_adds_count_every_application_at_its_size():
+    model = tangled()
+    plan = conversion.plan(model, Budget(10**6)).set_index("layer")["multiply-adds"]
+    assert plan["shared"] == 2 * 64 * 9 * 36
+    assert plan["nested/conv"] == (64 + 16) * 9 * 36
+    assert plan["depthwise"] == 16 * 9 * 6
+    total = plan.sum()
+    chosen = conversion.plan(model, Budget(10**6, macs=total // 2))
+    assert chosen["multiply-adds"].sum() <= total // 2
+    for form in LINEAR:
+        chosen = conversion.plan(model, Budget(macs=total // 2), form=form)
+        assert chosen["multiply-adds"].sum() <= total // 2
+        assert set(chosen["form"]) <= {form, ""}
+
+
+def unchanged(model):
+    plan = conversion.plan(model, Budget(parameters=model.count_params()))
+    assert plan["rank"].isna().all() and (plan["error"] == 0).all()
+    return convert(model, plan)
+
+
+@pytest.mark.parametrize("act", [unchanged, merge])
+@pytest.mark.parametrize(("make", "x"), [(sequential, IMAGES), (tangled, TANGLED)])
+def test_a_plan_of_nothing_gives_the_same_model(make, x, act):
+    model = make()
+    same = act(model)
+    assert not {id(v) for v in same.variables} & {id(v) for v in model.variables}
+    assert len(same.trainable_weights) == len(model.trainable_weights)
+    for ours, theirs in zip(same.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(predicted(same, x), predicted(model, x))
+    drawn = [keras.tree.flatten(end(x, training=True))[-1] for end in (same, model)]
+    np.testing.assert_array_equal(*map(numpy, drawn))  # the same dropout
+
+
+def test_shared_layers_stay_shared_and_nested_models_nested():
+    model = tangled()
+    plan = conversion.plan(model, Budget(int(model.count_params() * 0.8)))
+    light = convert(model, plan)
+    assert [layer.name for layer in light.layers if layer.weights] == [
+        layer.name for layer in model.layers if layer.weights
+    ]
+    assert isinstance(light.get_layer("shared"), LightConv2D)
+    assert type(light.get_layer("nested")) is type(model)
+    paths = {path: shapes for path, (_, shapes) in conversion._layers(light).items()}
+    assert len(paths["shared"]) == len(paths["nested/conv"]) == 2
+    conv = from_conv2d(model.get_layer("shared"), light.get_layer("shared").rank)
+    np.testing.assert_allclose(light.get_layer("shared").kernel, conv.kernel, atol=1e-5)
+
+
+def test_full_rank_predicts_the_same():
+    model = tangled()
+    plan = [
+        {"layer": "shared", "form": "spatial", "rank": 18},
+        {"layer": "nested/conv", "form": "channel", "rank": 6.0},
+        {"layer": "a", "form": "", "rank": 6},
+        {"layer": "b", "form": "", "rank": float("nan")},
+    ]
+    light = convert(model, plan)
+    assert sum(isinstance(op, LightConv2D | LightDense) for op, _ in found(light)) == 3
+    np.testing.assert_allclose(predicted(light, TANGLED), predicted(model, TANGLED), atol=1e-4)
+
+
+def found(model):
+    return conversion._layers(model).values()
+
+
+def test_a_plan_is_plain_data():
+    model = tangled()
+    plan = conversion.plan(model, Budget(int(model.count_params() * 0.8)))
+    records = json.loads(plan.to_json(orient="records"))
+    assert records[0].keys() == {
+        *("layer", "kernel", "form", "rank", "parameters", "multiply-adds"),
+        *("parameters before", "multiply-adds before", "error", "why not"),
+    }
+    pd.testing.assert_frame_equal(pd.DataFrame(records).astype(plan.dtypes.to_dict()), plan)
+    light = predicted(convert(model, plan), TANGLED)
+    np.testing.assert_array_equal(predicted(convert(model, records), TANGLED), light)
+    read = pd.read_json(io.StringIO(plan.to_json(orient="records")))
+    np.testing.assert_array_equal(predicted(convert(model, read), TANGLED), light)
+    for row in records:
+        if row["rank"]:
+            layer = conversion._layers(model)[row["layer"]][0]
+            rank = int(row["rank"])
+            error = tail(layer, rank, row["form"] or "dense") / np.linalg.norm(layer.kernel)
+            assert row["error"] == pytest.approx(error, abs=1e-4)
+
+
+def test_a_plan_says_why_not():
+    light = built(LightDense(6, rank=1, name="light"), 6)
+    x = inputs = keras.Input((None, 6))
+    parts = [layers.TimeDistributed(layers.Dense(6), name="wrapped"), light]
+    parts += [MyDense(6, name="mine"), layers.Conv1D(6, 3, name="conv1d")]
+    parts += [layers.Dense(6, name="tight", kernel_constraint="non_neg")]
+    parts += [layers.Dense(6, name="first"), layers.Dense(6, name="second"), layers.ReLU()]
+    parts += [layers.Dense(1, name="single")]
+    for part in parts:
+        x = part(x)
+    model = built(keras.Model(inputs, x))
+    budget = Budget(model.count_params() - 1)
+    table = conversion.plan(model, budget, exclude=["fir*"]).set_index("layer")
+    assert table["why not"].to_dict() == {
+        "wrapped": "kernel of a TimeDistributed",
+        "light": "light already",
+        "mine": "custom layer MyDense",
+        "conv1d": "kernel of a Conv1D",
+        "tight": "its constraint is for one kernel",
+        "first": "excluded",
+        "second": "",
+        "single": "dense is cheaper",
+    }
+    assert table["multiply-adds"].isna().all()  # the length is not fixed
+    table = conversion.plan(model, Budget(10**6)).set_index("layer")
+    assert table["why not"]["second"] == "dense fits the budget"
+    with pytest.raises(ValueError, match="size of the input, which is not fixed"):
+        conversion.plan(model, Budget(macs=1000))
+
+
+def test_a_rule_may_be_a_function_and_all_rules_plan():
+    model = sequential()
+    budget = Budget(int(model.count_params() * 0.6))
+    plan = conversion.plan(model, budget, rule=lambda spectra, costs, budget: [2, None])
+    assert plan["rank"].tolist() == [2, pd.NA]
+    for rule in conversion.ranks.RULES:
+        light = convert(model, conversion.plan(model, budget, rule))
+        assert light.count_params() <= budget.parameters
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class Fitted(keras.Model):
+    """A functional model of a class of its own, which clone_model would lose."""
+
+
+def tied():
+    inputs = keras.Input((4,))
+    one, two = layers.Dense(4, name="one"), layers.Dense(4, name="two")
+    model = keras.Model(inputs, two(one(inputs)))
+    two._trainable_variables[0] = one.kernel
+    return model
+
+
+def nested_own():
+    inputs = keras.Input((4,))
+    own = Fitted(inputs, layers.Dense(4)(inputs), name="own")
+    outer = keras.Input((4,))
+    return keras.Model(outer, own(outer))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Subclassed, "Received: Subclassed"),
+        (nested_own, "Received: Fitted (layer 'own')"),
+        (lambda: keras.Sequential([layers.Dense(3)]), "Build the model first"),
+        (tied, "in 'one' and 'two'"),
+    ],
+)
+def test_models_that_cannot_be_rebuilt_are_refused(model, said):
+    model = model()
+    for act in (lambda m: conversion.plan(m, Budget(1000)), lambda m: convert(m, []), merge):
+        with pytest.raises(ValueError) as refused:
+            act(model)
+        assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"layer": "none", "rank": 1}, "no such layer. Received: layer='none', model 'plain'"),
+        ({"layer": "conv", "rank": 19, "form": "spatial"}, "an integer from 1 to 18"),
+        ({"layer": "conv", "rank": 1, "form": "paper"}, "form='paper'"),
+        ({"layer": "conv", "rank": 1}, "form=None"),
+        ({"layer": "dense", "rank": 1.5}, "rank=1.5"),
+        ({"layer": "norm", "rank": 1}, "<BatchNormalization"),
+        ({"layer": "dense", "rank": 1, "kernel": "9 × 9"}, "a kernel of 8 × 10 here"),
+        ({"layer": "dense"}, "Each row of a plan"),
+        ("dense", "Each row of a plan"),
+    ],
+)
+def test_wrong_plans_are_refused(row, said):
+    with pytest.raises(ValueError) as refused:
+        convert(sequential(), [row])
+    assert said in str(refused.value)
+
+
+def test_wrong_plans_are_not_made():
+    model = sequential()
+    for kwargs, said in (
+        ({"rule": "magic"}, "Received: 'magic'"),
+        ({"form": "paper"}, "form='paper'"),
+        ({"exclude": ["conv9*"]}, "'conv9*'"),
+        ({"budget": Budget(100)}, "The least possible is 1"),
+        ({"budget": Budget(like="K=3")}, "depends on the data set"),
+    ):
+        with pytest.raises(ValueError) as refused:
+            conversion.plan(model, **({"budget": Budget(400)} | kwargs))
+        assert said in str(refused.value)
+
+
+def test_the_papers_form_is_kept_by_merge_and_named():
+    parts = [LightConv2D(4, 3, rank=2, name="theirs"), layers.Flatten(), LightDense(3, rank=2)]
+    model = built(keras.Sequential([keras.Input((5, 5, 2)), *parts]))
+    x = random(2, 5, 5, 2)
+    with pytest.warns(UserWarning, match="stay as they are: theirs$"):
+        merged = merge(model)
+    assert type(merged.layers[0]) is LightConv2D and type(merged.layers[2]) is layers.Dense
+    np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
+
+
+def with_full_rank(model, plan):
+    """Returns the plan with every layer light that can be, at its full rank."""
+    found = conversion._layers(model)
+    rows = [row for row in plan.to_dict("records") if "dense" in row["why not"] or row["form"]]
+    for row in rows:
+        layer = found[row["layer"]][0]
+        form = "spatial" if isinstance(layer, layers.Conv2D) else "dense"
+        row |= {"form": form, "rank": min(matrices(layer.kernel, form)[0].shape)}
+    return rows
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX compiles each of their operations: a minute"
+)
+@pytest.mark.parametrize(
+    ("name", "kwargs", "exclude"),
+    [
+        ("MobileNet", {"alpha": 0.25}, ()),
+        # The last stages hold most weights, and would take most of the time.
+        ("ResNet50", {}, ["conv[45]*"]),
+    ],
+)
+def test_networks_of_keras_convert_train_and_reload(name, kwargs, exclude, tmp_path):
+    make = getattr(keras.applications, name)
+    kwargs |= {"input_shape": (32, 32, 3), "weights": None, "classes": 5}
+    model = built(make(classifier_activation=None, **kwargs))  # logits say more
+    x, y = random(4, 32, 32, 3), np.arange(4)
+    expected = numpy(model(x))
+    assert 0.01 < expected.std() < 100
+    plan = conversion.plan(model, Budget(model.count_params() - 50_000), exclude=exclude)
+    full = convert(model, with_full_rank(model, plan))
+    assert sum(isinstance(layer, LightConv2D) for layer in full.layers) > 10
+    np.testing.assert_allclose(full(x), expected, rtol=1e-3, atol=1e-3 * expected.std())
+    light = convert(model, plan)
+    assert light.count_params() <= model.count_params() - 50_000
+    assert not np.allclose(light(x), expected, rtol=1e-3, atol=1e-3 * expected.std())
+    light.compile(keras.optimizers.SGD(1e-3), "mse", run_eagerly=True)
+    factors = [weight for weight in light.trainable_weights if "factor_" in weight.path]
+    before = [numpy(factor) for factor in factors]
+    light.train_on_batch(x, np.eye(5)[y])
+    for old, new in zip(before, factors, strict=True):
+        assert np.isfinite(new).all() and not np.array_equal(old, new), new.path
+    light.save(tmp_path / "light.keras")
+    again = keras.saving.load_model(tmp_path / "light.keras")
+    np.testing.assert_array_equal(again(x), light(x))
