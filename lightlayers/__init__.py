@@ -4,14 +4,24 @@ import importlib
 import sys
 
 __version__ = "0.1.0"
-__all__ = ["LightConv2D", "LightDense"]
+_MODULES = {
+    "layers": ["LightConv2D", "LightDense"],
+    "ranks": ["Budget"],
+    "conversion": [
+        *("from_conv2d", "from_dense", "to_conv2d", "to_dense"),
+        *("convert", "merge", "plan"),
+    ],
+    "pruning": ["RankSchedule", "squeeze"],
+}
+__all__ = [name for names in _MODULES.values() for name in names]
 
 
 def __getattr__(name):
-    # Importing Keras takes seconds and half a gigabyte: only a layer needs it.
-    if name in __all__:
-        importlib.import_module("lightlayers.backend").load()
-        return getattr(importlib.import_module("lightlayers.layers"), name)
+    # Importing Keras takes seconds and half a gigabyte: only what needs it does so.
+    for module, names in _MODULES.items():
+        if name in names:
+            importlib.import_module("lightlayers.backend").load()
+            return getattr(importlib.import_module(f"lightlayers.{module}"), name)
     raise AttributeError(f"module 'lightlayers' has no attribute {name!r}")
 
 

@@ -36,7 +36,7 @@ def _twin(kind, layer, **kwargs):
         shape[axis] = size
     twin.build(tuple(shape))
     if layer.use_bias:
-        twin.bias.assign(layer.bias)
+        twin.bias.assign(keras.ops.convert_to_numpy(layer.bias))
     return twin
 
 
@@ -201,7 +201,7 @@ def _inputs(model, path=""):
     return model.inputs
 
 
-def _layers(model):
+def applications(model):
     """Returns `{path: (layer, input shapes)}`, one shape for each time a layer is applied.
 
     Layers of nested models are among them, a shared one once, under its first path.
@@ -284,7 +284,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
         raise ValueError(f"A Conv2D converts to form {FORMS}. Received: form={form!r}")
     rule = rule if callable(rule) else ranks.get(rule)
     limits = budget.limits
-    found = _layers(model)
+    found = applications(model)
     for pattern in exclude:
         if not fnmatch.filter(found, pattern):
             raise ValueError(f"`exclude` has no such layer. Received: {pattern!r}")
@@ -353,9 +353,9 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     return pd.DataFrame(list(rows.values()), columns=columns).astype(integers)
 
 
-def _rebuild(model, replace):
+def rebuild(model, replace):
     """Returns the model anew with the layers that `replace` gives, and all other weights."""
-    _layers(model)  # refuses what can't be rebuilt
+    applications(model)  # refuses what can't be rebuilt
     copies = []
 
     def clone(layer):
@@ -370,7 +370,7 @@ def _rebuild(model, replace):
         for source, target in zip(
             getattr(old, "variables", ()), getattr(new, "variables", ()), strict=True
         ):
-            target.assign(source)
+            target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
         if hasattr(new, "finalize_state"):
             new.finalize_state()  # Normalization keeps what follows from its weights
     if not model.trainable:
@@ -403,7 +403,7 @@ def convert(model, plan):
     992
     """
     rows = json.loads(plan.to_json(orient="records")) if hasattr(plan, "to_json") else plan
-    found = _layers(model)
+    found = applications(model)
     light = {}
     for row in rows:
         if not isinstance(row, dict) or "layer" not in row or "rank" not in row:
@@ -432,7 +432,7 @@ def convert(model, plan):
             light[id(layer)] = from_conv2d(layer, rank, row.get("form"))
         else:
             light[id(layer)] = from_dense(layer, rank)
-    return _rebuild(model, lambda layer: light.get(id(layer)))
+    return rebuild(model, lambda layer: light.get(id(layer)))
 
 
 def merge(model):
@@ -450,7 +450,7 @@ def merge(model):
     Raises:
         ValueError: If the model can't be rebuilt.
     """
-    found = _layers(model)
+    found = applications(model)
 
     def paper(layer):
         return isinstance(layer, LightConv2D) and layer.form == "paper"
@@ -469,4 +469,4 @@ def merge(model):
             return to_conv2d(layer)
         return None
 
-    return _rebuild(model, plain)
+    return rebuild(model, plain)

@@ -143,9 +143,9 @@ class RankSchedule(keras.callbacks.Callback):
 
 def ranks(model):
     """Returns `{layer: rank}` of a model's light layers, directions at zero not counted."""
-    return {
-        layer: max(1, int((_energies(layer) > 0).sum())) for layer in conversion.light_layers(model)
-    }
+    layers = [layer for layer, _ in conversion.applications(model).values()]
+    light = [layer for layer in layers if isinstance(layer, LightDense | LightConv2D)]
+    return {layer: max(1, int((_energies(layer) > 0).sum())) for layer in light}
 
 
 def squeeze(model):

@@ -512,3 +512,14 @@ def test_networks_of_keras_convert_train_and_reload(name, kwargs, exclude, tmp_p
     light.save(tmp_path / "light.keras")
     again = keras.saving.load_model(tmp_path / "light.keras")
     np.testing.assert_array_equal(again(x), light(x))
+
+
+def test_a_converted_model_shares_nothing_with_the_given_one():
+    layers = [keras.layers.Conv2D(4, 3, name="conv"), keras.layers.BatchNormalization()]
+    model = keras.Sequential([keras.Input((6, 6, 2)), *layers])
+    model.compile("sgd", "mse", jit_compile=True)
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 2))
+    light = convert(model, [{"layer": "conv", "form": "spatial", "rank": 2}])
+    before = light.predict(x, verbose=0)
+    model.fit(x, np.ones((8, 4, 4, 4)), verbose=0)  # JAX gives its old arrays away
+    np.testing.assert_array_equal(light.predict(x, verbose=0), before)
