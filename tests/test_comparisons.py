@@ -1,0 +1,110 @@
+"""Comparisons of recipes, forms and found ranks: the right pairs, seed by seed."""
+
+import pytest
+from test_claims import frame, record
+
+from lightlayers import comparisons, networks, published, recipes, replication, runs
+
+
+@pytest.mark.parametrize("dataset", runs.FITTING)
+def test_the_compared_ranks_are_the_largest_that_fit(dataset):
+    counts = {row.rank: row.parameters for row in published.rows(dataset)}
+    for budget, fitting in runs.FITTING[dataset].items():
+        for form, rank in zip(("channel", "spatial"), fitting, strict=True):
+            fits, over = (
+                networks.build(dataset, form, each, "corrected").count_params()
+                for each in (rank, rank + 1)
+            )
+            assert fits <= counts[budget] < over
+
+
+def test_experiments_compare_what_they_say():
+    rows = {(run.dataset, run.row) for run in runs.plan_experiment("corrected")}
+    assert len(rows) == 8 + 11 + 8 + 8
+    found = {
+        (dataset, f"{form}-{rank}")
+        for dataset, budgets in runs.FITTING.items()
+        for fitting in budgets.values()
+        for form, rank in zip(("channel", "spatial"), fitting, strict=True)
+    }
+    assert found < rows
+    planned = runs.plan_experiment("starts")
+    assert len(planned) == 2 * 4 * 5 and {run.recipe for run in planned} == {
+        "corrected",
+        *recipes.STARTS,
+    }
+    for run in runs.plan_experiment("ranks"):
+        if run.row.startswith("spatial") and not run.row.endswith("-1"):
+            assert (run.dataset, run.row) in rows
+
+
+def test_gains_are_paired():
+    table = comparisons.of_recipes(
+        frame(
+            ("mnist", "conv2d", None, (0.90, 0.91, 0.92)),
+            ("mnist", "conv2d", None, (0.93, 0.95, 0.94), "corrected"),
+            ("mnist", "spatial", 9, (0.5, 0.5, 0.5), "corrected"),
+        )
+    )
+    # 3, 4 and 2 points: mean 3, t(0.975, 2) · 1 / sqrt(3) = 2.48.
+    assert table.values.tolist() == [
+        ["mnist", "Conv2D, corrected", "Conv2D, paper", 3, 3.0, 0.52, 5.48]
+    ]
+
+
+def test_forms_stand_against_the_papers_layer_and_found_ranks_against_uniform_ones():
+    runs_ = frame(
+        ("cifar10", "lightlayers", 5, (0.60, 0.61), "corrected"),
+        ("cifar10", "spatial", 14, (0.70, 0.73), "corrected"),
+        ("cifar10", "automatic", 5, (0.71, 0.72), "corrected"),
+    )
+    table = comparisons.of_forms(runs_).dropna()
+    assert table[["method", "over", "gain"]].values.tolist() == [
+        ["spatial form (rank 14)", "LightLayers (K = 5)", 11.0]
+    ]
+    table = comparisons.of_ranks(runs_)
+    assert len(table) == 6
+    assert table.dropna()[["method", "over", "gain"]].values.tolist() == [
+        ["ranks found (as K = 5)", "spatial form (rank 14)", 0.0]
+    ]
+
+
+def test_a_change_helps_only_if_it_does_on_all_data_sets():
+    low, high = (0.5, 0.51, 0.52, 0.51, 0.5), (0.6, 0.62, 0.61, 0.6, 0.61)
+
+    def told(*values):
+        found = [
+            (name, "spatial", 9, accuracies, recipe)
+            for name, chosen in zip(("mnist", "cifar10"), values, strict=True)
+            for recipe, accuracies in (("corrected", low), ("product-l2", chosen))
+        ]
+        return comparisons.helps(frame(*found), "product-l2", "corrected")
+
+    assert told(high, high).startswith("helps on both")
+    assert "above zero on mnist: left out" in told(high, low)
+    assert "above zero on neither: left out" in told(low, low)
+    assert told(high[:4], high).startswith("not decided")
+    assert comparisons.helps(frame(), "product-l2", "corrected").startswith("not decided")
+
+
+def test_aims_are_met_by_the_mean():
+    def reached(*accuracies):
+        table = comparisons.aims(frame(("mnist", "spatial", 9, accuracies, "corrected")))
+        return table.set_index("data set")["reached"].to_dict()
+
+    assert reached(0.995, 0.994, 0.993)["mnist"] == "yes"
+    assert reached(0.994, 0.994, 0.993) == {
+        "mnist": "no",
+        "fashion_mnist": "not run",
+        "cifar10": "not run",
+        "cifar100": "not run",
+    }
+
+
+def test_found_ranks_are_averaged_over_the_seeds():
+    records = [record("cifar10", "automatic", 5, seed, 0.7, "corrected") for seed in (1, 2)]
+    for each, rank in zip(records, (3, 4), strict=True):
+        each["ranks"] = {"block1_conv1": rank}
+    table = replication.found_ranks([*records, record("cifar10", "conv2d", None, 1, 0.7)])
+    assert table.values.tolist() == [["cifar10", "block1_conv1", 3.5]]
+    assert replication.found_ranks([]).empty
