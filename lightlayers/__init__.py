@@ -16,11 +16,19 @@ _MODULES = {
 __all__ = [name for names in _MODULES.values() for name in names]
 
 
+def _register():
+    # A model file is loaded without custom_objects only if its layers are registered.
+    for module in ("layers", "normalization"):
+        importlib.import_module(f"lightlayers.{module}")
+
+
 def __getattr__(name):
     # Importing Keras takes seconds and half a gigabyte: only what needs it does so.
     for module, names in _MODULES.items():
         if name in names:
-            importlib.import_module("lightlayers.backend").load()
+            if module != "ranks":
+                importlib.import_module("lightlayers.backend").load()
+                _register()
             return getattr(importlib.import_module(f"lightlayers.{module}"), name)
     raise AttributeError(f"module 'lightlayers' has no attribute {name!r}")
 
@@ -30,5 +38,4 @@ def __dir__():
 
 
 if "keras" in sys.modules:
-    # A model file is loaded without custom_objects only if the layers are registered.
-    importlib.import_module("lightlayers.layers")
+    _register()

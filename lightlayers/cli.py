@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 
 from lightlayers import (
     claims,
@@ -12,6 +13,7 @@ from lightlayers import (
     display,
     execution,
     published,
+    ranks,
     recipes,
     replication,
     runs,
@@ -78,6 +80,25 @@ def _parser():
     export.add_argument("--formats", type=_list, help="such as float32,dynamic,int8,onnx")
     export.add_argument("--images", type=int, default=200, help="of the test set (default: 200)")
     export.add_argument("--to", metavar="DIR", default=".", help="folder of the files")
+    plan = command("plan", _plan, "Plan which layers of a .keras model become light, in a budget.")
+    plan.add_argument("model", metavar="MODEL.keras")
+    plan.add_argument("--parameters", type=int, metavar="N", help="at most, of the whole model")
+    plan.add_argument("--macs", type=int, metavar="N", help="multiply-adds at most, for one input")
+    plan.add_argument("--like", metavar="K=3", help="parameters of the paper's network at that K")
+    plan.add_argument("--data", help="data set of that network")
+    plan.add_argument("--rule", default="greedy", help=", ".join(ranks.RULES))
+    plan.add_argument("--form", default="spatial", help="of convolutions: spatial or channel")
+    plan.add_argument(
+        "--exclude", type=_list, default=[], help="layers to leave, such as conv1,a/*"
+    )
+    plan.add_argument("--to", metavar="PLAN.json", help="write it for `lightlayers convert`")
+    convert = command("convert", _convert, "Convert a .keras model to light layers by a plan.")
+    convert.add_argument("model", metavar="MODEL.keras")
+    convert.add_argument("plan", metavar="PLAN.json")
+    convert.add_argument("--to", metavar="LIGHT.keras", required=True)
+    merge = command("merge", _merge, "Turn light layers of a .keras model into plain Keras layers.")
+    merge.add_argument("model", metavar="LIGHT.keras")
+    merge.add_argument("--to", metavar="DENSE.keras", required=True)
     command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
@@ -290,14 +311,23 @@ def _bench(options):
     return 0
 
 
-def _export(options):
-    from lightlayers import backend, exporting, layers  # noqa: F401, layers for loading
+def _loaded(file):
+    from lightlayers import backend
+
+    keras = backend.load()
+    from lightlayers import layers, normalization  # noqa: F401, for loading
 
     try:
-        model = backend.load().saving.load_model(options.model)
+        return keras.saving.load_model(file, compile=False)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{options.model} can't be loaded as a Keras model: {reason}") from None
+        raise ValueError(f"{file} can't be loaded as a Keras model: {reason}") from None
+
+
+def _export(options):
+    from lightlayers import exporting
+
+    model = _loaded(options.model)
     images = datasets.load(options.data).limited(1, options.images).x_test / 255
     if model.input_shape[1:] != images.shape[1:]:
         raise ValueError(
@@ -307,6 +337,80 @@ def _export(options):
     table = exporting.export(model, options.to, images, options.formats)
     print(table.to_string(index=False))
     return 0
+
+
+def _target(name, suffix):
+    """Returns the path to write to, and finds out before the work that it can be."""
+    path = pathlib.Path(name)
+    if path.suffix != suffix or not path.parent.is_dir():
+        raise ValueError(f"--to must be a file {suffix} in an existing folder. Received: {name}")
+    return path
+
+
+def _plan(options):
+    limits = {name: getattr(options, name) for name in ("parameters", "macs", "like")}
+    if (options.like is None) != (options.data is None):
+        raise ValueError(
+            "--like and --data belong together: the parameters that the paper's network for "
+            f"that data set has. Received: --like {options.like} --data {options.data}"
+        )
+    budget = ranks.Budget(**limits).resolve(options.data)
+    target = _target(options.to, ".json") if options.to else None
+    model = _loaded(options.model)
+    from lightlayers import conversion
+
+    table = conversion.plan(model, budget, options.rule, options.form, options.exclude)
+    shown = table.drop(columns=["parameters before", "multiply-adds before"])
+    print(shown.to_string(index=False, na_rep="-"))
+    names = ["parameters"]
+    if not table["multiply-adds before"].isna().any():
+        names.append("multiply-adds")
+    print()
+    for name in names:
+        now, before = int(table[name].sum()), int(table[f"{name} before"].sum())
+        if name == "parameters":
+            rest = model.count_params() - before  # of layers without a kernel
+            now, before = now + rest, before + rest
+        print(f"{name:13} {now:,} of {before:,} ({now / before:.0%})")
+    if target:
+        table.to_json(target, orient="records", indent=1)
+        print(f"plan          {target}")
+    return 0
+
+
+def _saved(model, target):
+    model.save(target)
+    print(f"{target}: {model.count_params():,} parameters")
+    return 0
+
+
+def _convert(options):
+    target = _target(options.to, ".keras")
+    try:
+        rows = json.loads(pathlib.Path(options.plan).read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
+            raise ValueError("it is not a list of layers")
+    except ValueError as error:
+        raise ValueError(
+            f"{options.plan} is no plan that `lightlayers plan` wrote: {error}"
+        ) from None
+    model = _loaded(options.model)
+    from lightlayers import conversion
+
+    return _saved(conversion.convert(model, rows), target)
+
+
+def _merge(options):
+    target = _target(options.to, ".keras")
+    model = _loaded(options.model)
+    from lightlayers import conversion
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        merged = conversion.merge(model)
+    for warning in said:
+        print(warning.message)
+    return _saved(merged, target)
 
 
 def _kernels(options):

@@ -3,6 +3,8 @@
 import io
 import json
 import math
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 from test_factorization import LINEAR, matrices, numpy, random, truncated
 
-from lightlayers import LightConv2D, LightDense, conversion
+from lightlayers import LightConv2D, LightDense, cli, conversion, networks
 from lightlayers.conversion import convert, from_conv2d, from_dense, merge, to_conv2d, to_dense
 from lightlayers.ranks import Budget
 
@@ -231,7 +233,7 @@ def test_plans_hold_their_budget_and_models_cost_what_they_say(make, x):
         light = convert(model, plan)
         saved = plan["parameters before"].sum() - plan["parameters"].sum()
         assert light.count_params() == most - saved <= limit
-        found = {path: layer for path, (layer, _) in conversion._layers(light).items()}
+        found = {path: layer for path, (layer, _) in conversion.applications(light).items()}
         for row in plan.to_dict("records"):
             layer = found[row["layer"]]
             assert layer.count_params() == row["parameters"]
@@ -294,7 +296,7 @@ def test_shared_layers_stay_shared_and_nested_models_nested():
     ]
     assert isinstance(light.get_layer("shared"), LightConv2D)
     assert type(light.get_layer("nested")) is type(model)
-    paths = {path: shapes for path, (_, shapes) in conversion._layers(light).items()}
+    paths = {path: shapes for path, (_, shapes) in conversion.applications(light).items()}
     assert len(paths["shared"]) == len(paths["nested/conv"]) == 2
     conv = from_conv2d(model.get_layer("shared"), light.get_layer("shared").rank)
     np.testing.assert_allclose(light.get_layer("shared").kernel, conv.kernel, atol=1e-5)
@@ -314,7 +316,7 @@ def test_full_rank_predicts_the_same():
 
 
 def found(model):
-    return conversion._layers(model).values()
+    return conversion.applications(model).values()
 
 
 def test_a_plan_is_plain_data():
@@ -332,7 +334,7 @@ def test_a_plan_is_plain_data():
     np.testing.assert_array_equal(predicted(convert(model, read), TANGLED), light)
     for row in records:
         if row["rank"]:
-            layer = conversion._layers(model)[row["layer"]][0]
+            layer = conversion.applications(model)[row["layer"]][0]
             rank = int(row["rank"])
             error = tail(layer, rank, row["form"] or "dense") / np.linalg.norm(layer.kernel)
             assert row["error"] == pytest.approx(error, abs=1e-4)
@@ -378,9 +380,10 @@ def test_a_rule_may_be_a_function_and_all_rules_plan():
         assert light.count_params() <= budget.parameters
 
 
+@keras.saving.register_keras_serializable()
 class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         self.dense = layers.Dense(3)
 
     def call(self, x):
@@ -469,7 +472,7 @@ def test_the_papers_form_is_kept_by_merge_and_named():
 
 def with_full_rank(model, plan):
     """Returns the plan with every layer light that can be, at its full rank."""
-    found = conversion._layers(model)
+    found = conversion.applications(model)
     rows = [row for row in plan.to_dict("records") if "dense" in row["why not"] or row["form"]]
     for row in rows:
         layer = found[row["layer"]][0]
@@ -523,3 +526,83 @@ def test_a_converted_model_shares_nothing_with_the_given_one():
     before = light.predict(x, verbose=0)
     model.fit(x, np.ones((8, 4, 4, 4)), verbose=0)  # JAX gives its old arrays away
     np.testing.assert_array_equal(light.predict(x, verbose=0), before)
+
+
+def test_the_command_plans_converts_and_merges(tmp_path, capsys):
+    model = networks.build("cifar10", "conv2d")
+    file, plan, light, dense = (
+        str(tmp_path / name) for name in ("model.keras", "plan.json", "light.keras", "dense.keras")
+    )
+    model.save(file)
+    budget = ["--like", "K=3", "--data", "cifar10"]
+    # In a process of its own, which knows of the layers in the file only what it imports.
+    command = [sys.executable, "-m", "lightlayers.cli", "plan", file, *budget, "--to", plan]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of 76,794" in done.stdout and "block3_conv2" in done.stdout
+    assert cli.main(["convert", file, plan, "--to", light]) == 0
+    converted = keras.saving.load_model(light)
+    said = capsys.readouterr().out
+    assert f"{converted.count_params():,} parameters" in said
+    assert 13_000 < converted.count_params() <= 13_247
+    assert cli.main(["merge", light, "--to", dense]) == 0
+    merged, x = keras.saving.load_model(dense), random(2, 32, 32, 3)
+    assert not any(isinstance(layer, LightConv2D) for layer in merged.layers)
+    np.testing.assert_allclose(merged(x), converted(x), atol=1e-5)
+
+
+def test_the_command_merges_around_the_papers_form(tmp_path, capsys):
+    file = str(tmp_path / "theirs.keras")
+    networks.build("digits", "lightlayers", 2).save(file)
+    assert cli.main(["merge", file, "--to", str(tmp_path / "merged.keras")]) == 0
+    assert "stay as they are: block1_conv1, block1_conv2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("plan none.keras --parameters 9", "none.keras can't be loaded as a Keras model"),
+        ("plan model.keras", "A budget needs"),
+        ("plan model.keras --parameters 9", "The least possible is 1"),
+        ("plan model.keras --parameters -9", "parameters=-9"),
+        ("plan model.keras --like K=3", "--data None"),
+        ("plan model.keras --like three --data digits", "like='three'"),
+        ("plan model.keras --macs 9 --data digits", "--like None"),
+        ("plan model.keras --like K=3 --data imagenet", "'imagenet'"),
+        ("plan model.keras --parameters 500 --rule magic", "'magic'"),
+        ("plan model.keras --parameters 500 --exclude head", "'head'"),
+        ("plan model.keras --parameters 500 --to none/plan.json", "none/plan.json"),
+        ("plan subclassed.keras --parameters 9", "Received: Subclassed"),
+        ("convert model.keras none.json --to light.keras", "none.json"),
+        ("convert model.keras model.keras --to light.keras", "is no plan"),
+        ("convert model.keras words.json --to light.keras", "it is not a list"),
+        ("convert model.keras other.json --to light.keras", "The plan is of another model"),
+        ("convert model.keras plan.json --to light.h5", "light.h5"),
+        ("merge none.keras --to dense.keras", "none.keras"),
+        ("merge model.keras --to none/dense.keras", "none/dense.keras"),
+    ],
+)
+def test_a_wrong_command_is_one_line(arguments, said, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    assert cli.main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("lightlayers: ") and said in err and err.count("\n") == 1
+    assert out == ""
+    assert not list(files.glob("light*"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Returns a folder of models and plans."""
+    folder = tmp_path_factory.mktemp("files")
+    sequential().save(folder / "model.keras")
+    subclassed = Subclassed()
+    subclassed(random(2, 4))
+    subclassed.save(folder / "subclassed.keras")
+    for name, content in (
+        ("plan", [{"layer": "dense", "form": "", "rank": 2}]),
+        ("other", [{"layer": "head", "form": "", "rank": 2}]),
+        ("words", {"layer": "dense"}),
+    ):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
