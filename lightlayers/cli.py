@@ -10,6 +10,7 @@ from lightlayers import (
     claims,
     datasets,
     display,
+    doctor,
     execution,
     published,
     recipes,
@@ -78,6 +79,8 @@ def _parser():
     export.add_argument("--formats", type=_list, help="such as float32,dynamic,int8,onnx")
     export.add_argument("--images", type=int, default=200, help="of the test set (default: 200)")
     export.add_argument("--to", metavar="DIR", default=".", help="folder of the files")
+    check = command("doctor", _doctor, "Say what this machine lacks, and how to get it.")
+    check.add_argument("--outputs", **where)
     command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
@@ -307,6 +310,14 @@ def _export(options):
     table = exporting.export(model, options.to, images, options.formats)
     print(table.to_string(index=False))
     return 0
+
+
+def _doctor(options):
+    wrong = 0
+    for finding in doctor.diagnose(options.outputs):
+        print(finding, flush=True)
+        wrong += finding.state == "WRONG"
+    return 1 if wrong else 0
 
 
 def _kernels(options):
