@@ -15,8 +15,15 @@ from lightlayers import (
     runs,
 )
 
-METHODS = ("conv2d", "separableconv2d", "lightlayers")
-FORMS = ("paper", "channel", "spatial")
+# Weights of a convolution of size × size from channels to filters, by method.
+_WEIGHTS = {
+    "conv2d": lambda size, channels, filters, rank: size**2 * channels * filters,
+    "separableconv2d": lambda size, channels, filters, rank: channels * (size**2 + filters),
+    "lightlayers": lambda size, channels, filters, rank: rank * size**2 * (channels + filters),
+    "channel": lambda size, channels, filters, rank: rank * (size**2 * channels + filters),
+    "spatial": lambda size, channels, filters, rank: rank * size * (channels + filters),
+}
+METHODS = tuple(_WEIGHTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,35 +33,31 @@ class Choice:
     Args:
         dataset: String, one of `datasets.NAMES`.
         method: String, one of `METHODS`.
-        rank: Positive integer for `"lightlayers"`, else `None`.
-        form: String, one of `FORMS`; of `"lightlayers"` only.
+        rank: Positive integer for the methods that have one, else `None`.
+        recipe: String, one of `recipes.RECIPES`. Defaults to `"paper"`.
     """
 
     dataset: str
     method: str
     rank: int | None = None
-    form: str = "paper"
+    recipe: str = "paper"
 
     def __post_init__(self):
         networks.specification(self.dataset)
         families.get(self.method, self.rank)
-        for name, known in (("method", METHODS), ("form", FORMS)):
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"Expected one of {list(known)}. Received: {name}={value!r}")
+        recipes.get(self.recipe)
+        if self.method not in METHODS:
+            raise ValueError(f"Expected a method among {list(METHODS)}. Received: {self.method!r}")
 
-    def __str__(self):
-        label = families.label(self.method, self.rank)
-        return label if self.rank is None else f'{label}, form "{self.form}"'
+    @property
+    def label(self):
+        """Its row's name in tables."""
+        return families.label(self.method, self.rank)
 
     def among(self, records):
-        """Returns the records that are of this choice."""
-        return [
-            record
-            for record in records
-            if (self.dataset, self.method, self.rank)
-            == tuple(record["run"][name] for name in ("dataset", "method", "rank"))
-            and self.form == (record["recipe"].get("form", "paper") if self.rank else "paper")
-        ]
+        """Returns the records that are of this choice, whatever their recipe."""
+        ours = {"dataset": self.dataset, "method": self.method, "rank": self.rank}
+        return [record for record in records if ours.items() <= record["run"].items()]
 
 
 def stored(outputs):
@@ -72,19 +75,6 @@ def stored(outputs):
     return records
 
 
-def _convolution(choice, size, channels, filters):
-    """How many weights and biases a convolution of size × size has."""
-    if choice.method == "conv2d":
-        return size**2 * channels * filters, filters
-    if choice.method == "separableconv2d":
-        return channels * (size**2 + filters), filters
-    one, two = {"paper": (size**2, size**2), "channel": (size**2, 1), "spatial": (size, size)}[
-        choice.form
-    ]
-    biases = filters + choice.rank if choice.form == "paper" else filters
-    return choice.rank * (one * channels + two * filters), biases
-
-
 def costs(choice):
     """Returns what `networks.summary` says of a choice's network, counted by arithmetic.
 
@@ -99,16 +89,23 @@ def costs(choice):
     import pandas as pd
 
     (height, width, channels), classes = networks.specification(choice.dataset)
+    recipe, rank = recipes.get(choice.recipe), choice.rank
+    ranked = families.FAMILIES[choice.method].ranked
     residual, rows = channels == 3, []
     for i, filters in enumerate((16, 32, 64) if residual else (8, 16, 32), 1):
         parts = [("conv1", 3, channels), ("conv2", 3, filters)]
         for part, size, given in parts + [("shortcut", 1, channels)] * residual:
-            weights, biases = _convolution(choice, size, given, filters)
+            dense = _WEIGHTS["conv2d"](size, given, filters, rank)
+            weights = _WEIGHTS[choice.method](size, given, filters, rank)
+            cheaper = recipe.dense_where_cheaper and ranked and weights >= dense
+            is_dense = cheaper or (recipe.dense_shortcut and size == 1)
+            biases = filters + (rank if choice.method == "lightlayers" and not is_dense else 0)
+            weights, biases = dense if is_dense else weights, biases * recipe.conv_bias
             rows.append((f"block{i}_{part}", weights + biases, weights * height * width))
             rows.append((f"block{i}_{part}_norm", 4 * filters, 0))
         channels, height, width = filters, height // 2, width // 2
-    light = choice.method == "lightlayers"
-    weights = recipes.PAPER.dense_rank * (channels + classes) if light else channels * classes
+    light = ranked and recipe.dense_rank is not None
+    weights = recipe.dense_rank * (channels + classes) if light else channels * classes
     rows.append(("classes", weights + classes, weights))
     return pd.DataFrame(rows, columns=["layer", "parameters", "multiply-adds"])
 
@@ -117,30 +114,37 @@ def accuracies(choice, records):
     """Returns the test accuracies of a choice, the paper's first, then ours by recipe.
 
     Args:
-        choice: A `Choice`.
+        choice: A `Choice`; all recipes are shown.
         records: List of records, as `stored` returns it.
 
     Returns:
-        A `pandas.DataFrame`: `trained by`, `seeds`, `accuracy` (mean), `min`, `max`, and
-        `low` to `high`, the 95% prediction interval of one more seed. No rows if there
-        is nothing.
+        A `pandas.DataFrame`: `trained by`, `parameters`, `seeds`, `accuracy` (mean), `min`,
+        `max`, and `low` to `high`, the 95% prediction interval of one more seed. No rows
+        if there is nothing.
     """
     import pandas as pd
 
+    wanted = choice.dataset, choice.method, choice.rank
     rows = [
-        {"trained by": f"the paper, {row.table}", "seeds": 1, "accuracy": row.accuracy_value}
+        {
+            "trained by": f"the paper, {row.table}",
+            "parameters": row.parameters,
+            "seeds": 1,
+            "accuracy": row.accuracy_value,
+        }
         for row in published.ROWS
-        if choice.form == "paper"
-        if (row.dataset, row.method, row.rank) == (choice.dataset, choice.method, choice.rank)
+        if (row.dataset, row.method, row.rank) == wanted
     ]
     ours = replication.frame(choice.among(records))
-    for recipe, found in ours.groupby("recipe", sort=False)["accuracy"]:
-        row = {"trained by": f'us, recipe "{recipe}"', "seeds": len(found)}
-        row |= {"accuracy": found.mean(), "min": found.min(), "max": found.max()}
-        if len(found) > 1:
-            row["low"], row["high"] = replication.interval(found, "accuracy")
+    for recipe, found in ours.groupby("recipe", sort=False):
+        values = found["accuracy"]
+        row = {"trained by": f"recipe {recipe}", "parameters": found["parameters"].iloc[0]}
+        row |= {"seeds": len(values), "accuracy": values.mean()}
+        row |= {"min": values.min(), "max": values.max()}
+        if len(values) > 1:
+            row["low"], row["high"] = replication.interval(values, "accuracy")
         rows.append(row)
-    columns = ["trained by", "seeds", "accuracy", "min", "max", "low", "high"]
+    columns = ["trained by", "parameters", "seeds", "accuracy", "min", "max", "low", "high"]
     return pd.DataFrame(rows, columns=columns).round(4).astype(object).fillna("")
 
 
@@ -153,26 +157,28 @@ def sentences(choice, records):
     """
     counted, base = (
         costs(each)[["parameters", "multiply-adds"]].sum()
-        for each in (choice, Choice(choice.dataset, "conv2d"))
+        for each in (choice, Choice(choice.dataset, "conv2d", recipe=choice.recipe))
     )
     shares = counted / base
     said = [
-        f"{choice} on {choice.dataset} has {counted.iloc[0]:,} parameters ({shares.iloc[0]:.0%} "
-        f"of Conv2D's) and does {counted.iloc[1]:,} multiply-adds ({shares.iloc[1]:.0%})."
+        f"{choice.label} on {choice.dataset} has {counted.iloc[0]:,} parameters "
+        f"({shares.iloc[0]:.0%} of Conv2D's) and does {counted.iloc[1]:,} multiply-adds "
+        f"({shares.iloc[1]:.0%})."
     ]
-    if not choice.among(records):
-        said.append("No runs of this choice are stored: its cost is counted, its accuracy unknown.")
+    if not _of_recipe(choice, records):
         row = runs.Run(choice.dataset, choice.method, choice.rank).row
-        known = [
-            name
-            for name, recipe in recipes.RECIPES.items()
-            if choice.form == getattr(recipe, "form", "paper")
+        chosen = "" if choice.recipe == "paper" else f" --recipe {choice.recipe}"
+        said += [
+            f"No run of it by recipe {choice.recipe} is stored: its cost is exact, its accuracy "
+            "unknown.",
+            f"To train it: lightlayers reproduce {choice.dataset} --rows {row}{chosen}",
         ]
-        if known:
-            chosen = "" if "paper" in known else f" --recipe {known[0]}"
-            command = f"lightlayers reproduce {choice.dataset} --rows {row}{chosen}"
-            said.append(f"To train them: {command}")
     return said
+
+
+def _of_recipe(choice, records):
+    found = [each for each in choice.among(records) if each["run"]["recipe"] == choice.recipe]
+    return sorted(found, key=lambda each: each["run"]["seed"] != 42)  # the authors' seed first
 
 
 def picture(choice, records, outputs):
@@ -183,11 +189,8 @@ def picture(choice, records, outputs):
         records: List of records, as `stored` returns it.
         outputs: Path of the outputs folder, which has the sheets of test images.
     """
-    found = choice.among(records)
-    # The paper's recipe and the authors' seed, if they are there.
-    found.sort(key=lambda each: (each["run"]["recipe"] != "paper", each["run"]["seed"] != 42))
     shown = ()
-    if found:
+    if found := _of_recipe(choice, records):
         sheet = figures.shown_sheet(choice.dataset, outputs)
         shown = found[0], sheet, datasets.CLASSES[choice.dataset]
     written = io.BytesIO()
@@ -199,9 +202,9 @@ def picture(choice, records, outputs):
 def alt(choice, records):
     """Returns the picture in words, for those who do not see it."""
     most = costs(choice).set_index("layer").idxmax()
-    text = f"Bars of the cost of each layer of {choice}: most parameters in "
+    text = f"Bars of the cost of each layer of {choice.label}: most parameters in "
     text += f"{most['parameters']}, most multiply-adds in {most['multiply-adds']}"
-    return text + ("; 16 test images with predictions" if choice.among(records) else "")
+    return text + ("; 16 test images with predictions" if _of_recipe(choice, records) else "")
 
 
 def controls(records, outputs, choice):
@@ -225,23 +228,24 @@ def controls(records, outputs, choice):
     method = widgets.Dropdown(
         options=labels.items(), value=choice.method, description="method", **style
     )
-    form = widgets.Dropdown(options=FORMS, value=choice.form, description="form", **style)
+    recipe = widgets.Dropdown(
+        options=list(recipes.RECIPES), value=choice.recipe, description="recipe", **style
+    )
     rank = widgets.IntSlider(choice.rank or 1, 1, 16, description="rank (the paper's K)", **style)
     view, seen = widgets.HTML(), {}
 
     def show(_=None):
         ranked = families.FAMILIES[method.value].ranked
-        form.disabled = rank.disabled = not ranked
-        ours = (rank.value, form.value) if ranked else ()
-        now = Choice(dataset.value, method.value, *ours)
+        rank.disabled = not ranked
+        now = Choice(dataset.value, method.value, rank.value if ranked else None, recipe.value)
         if now not in seen:
             seen[now] = html(now, records, outputs)
         view.value = seen[now]
 
-    for control in (dataset, method, form, rank):
+    for control in (dataset, method, recipe, rank):
         control.observe(show, "value")
     show()
-    return widgets.VBox([widgets.HBox([dataset, method]), widgets.HBox([form, rank]), view])
+    return widgets.VBox([widgets.HBox([dataset, method]), widgets.HBox([recipe, rank]), view])
 
 
 def html(choice, records, outputs):

@@ -1,6 +1,5 @@
 """The explorer: its arithmetic is that of live networks, its widgets answer, without Keras."""
 
-import dataclasses
 import functools
 import os
 import pathlib
@@ -12,10 +11,8 @@ import pytest
 from PIL import Image
 
 from lightlayers import (
-    LightConv2D,
     datasets,
     explorer,
-    families,
     figures,
     networks,
     published,
@@ -36,56 +33,54 @@ def totals(choice):
     return tuple(explorer.costs(choice)[["parameters", "multiply-adds"]].sum())
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "cifar100"])
+@pytest.mark.parametrize("recipe", ["paper", "corrected"])
 @pytest.mark.parametrize(
-    "method",
-    [("conv2d",), ("separableconv2d",), *(("lightlayers", 3, form) for form in explorer.FORMS)],
-    ids=lambda method: "-".join(map(str, method)),
+    ("dataset", "method", "rank"),
+    [
+        ("mnist", "conv2d", None),
+        ("cifar100", "separableconv2d", None),
+        *(("mnist", method, 3) for method in explorer.METHODS[2:]),
+        *(("cifar100", method, 5) for method in explorer.METHODS[2:]),
+    ],
 )
-def test_costs_are_those_of_the_built_network(monkeypatch, dataset, method):
-    choice = Choice(dataset, *method)
-
-    def conv(filters, kernel_size, rank, recipe, **kwargs):
-        return LightConv2D(filters, kernel_size, rank=rank, form=choice.form, **kwargs)
-
-    if choice.form != "paper":
-        changed = dataclasses.replace(families.FAMILIES["lightlayers"], conv=conv)
-        monkeypatch.setitem(families.FAMILIES, "lightlayers", changed)
-    built = networks.summary(networks.build(dataset, *method[:2]))
+def test_costs_are_those_of_the_built_network(dataset, method, rank, recipe):
+    built = networks.summary(networks.build(dataset, method, rank, recipe))
     columns = ["layer", "parameters", "multiply-adds"]
     expected = built[columns][:-1].sort_values("layer").values.tolist()
-    assert explorer.costs(choice).sort_values("layer").values.tolist() == expected
+    counted = explorer.costs(Choice(dataset, method, rank, recipe))
+    assert counted.sort_values("layer").values.tolist() == expected
 
 
 def test_costs_are_those_of_the_paper_and_of_the_records():
     for row in published.ROWS:
         assert totals(Choice(row.dataset, row.method, row.rank))[0] == row.parameters
-    known = [each for each in stored() if each["run"]["method"] in explorer.METHODS]
-    for record in (each for each in known if each["run"]["recipe"] == "paper"):
+    for record in stored():
         run = record["run"]
-        counted = totals(Choice(run["dataset"], run["method"], run["rank"]))
-        assert counted == (record["parameters"]["total"], record["multiply_adds"]), run
+        if run["method"] in explorer.METHODS:
+            counted = totals(Choice(run["dataset"], run["method"], run["rank"], run["recipe"]))
+            assert counted == (record["parameters"]["total"], record["multiply_adds"]), run
 
 
 def test_only_records_of_the_choice_are_shown():
-    record = {"run": vars(runs.Run("digits", "lightlayers", 2)), "recipe": {}}
-    spatial = record | {"recipe": {"form": "spatial"}}
-    records = [record, spatial]
-    assert Choice("digits", "lightlayers", 2).among(records) == [record]
-    assert Choice("digits", "lightlayers", 2, "spatial").among(records) == [spatial]
-    assert not Choice("mnist", "lightlayers", 2).among(records)
-    assert not Choice("digits", "lightlayers", 3).among(records)
+    record = {"run": vars(runs.Run("digits", "lightlayers", 2))}
+    other = {"run": vars(runs.Run("digits", "lightlayers", 2, "corrected"))}
+    choice = Choice("digits", "lightlayers", 2, "corrected")
+    assert choice.among([record, other]) == [record, other]
+    assert "No run of it" in explorer.sentences(choice, [record])[1]
+    assert len(explorer.sentences(choice, [other])) == 1
+    assert not Choice("mnist", "lightlayers", 2).among([record])
+    assert not Choice("digits", "lightlayers", 3).among([record])
 
 
 def test_accuracies_are_those_of_the_table():
     ours = explorer.accuracies(Choice("digits", "lightlayers", 3), stored())
-    assert list(ours["trained by"]) == ['us, recipe "paper"']
+    assert list(ours["trained by"]) == ["recipe paper"]
     table = (OUTPUTS / "tables" / "digits.csv").read_text()
     assert f"LightLayers (K = 3),6135,79824,5,{ours['accuracy'][0]}" in table
     assert ours["low"][0] < ours["min"][0] < ours["max"][0] < ours["high"][0]
     paper = explorer.accuracies(Choice("mnist", "lightlayers", 3), [])
-    assert paper.iloc[0, :3].tolist() == ["the paper, Table 1", 1, 0.9775]
-    assert len(explorer.accuracies(Choice("mnist", "lightlayers", 3, "spatial"), [])) == 0
+    assert paper.iloc[0, :4].tolist() == ["the paper, Table 1", 6135, 1, 0.9775]
+    assert len(explorer.accuracies(Choice("mnist", "spatial", 3), [])) == 0
 
 
 def controls(box):
@@ -95,35 +90,36 @@ def controls(box):
 
 def test_a_changed_widget_changes_what_is_shown():
     box = explorer.controls(stored(), OUTPUTS, Choice("digits", "lightlayers", 3))
-    dataset, method, form, rank, view = controls(box)
+    dataset, method, recipe, rank, view = controls(box)
     assert "6,135 parameters" in view.value and "0.8317" in view.value
     seen = {view.value}
     for control, value, expected in [
         (rank, 4, "7,878 parameters"),
-        (form, "spatial", "No runs of this choice are stored"),
-        (rank, 9, "K = 9"),
+        (method, "spatial", "No run of it by recipe paper is stored"),
+        (rank, 9, "rank 9"),
         (dataset, "mnist", "6,117 parameters"),
-        (method, "conv2d", "18,818 parameters"),
+        (recipe, "corrected", "--rows spatial-9 --recipe corrected"),
+        (method, "conv2d", "18,706 parameters"),
         (dataset, "cifar100", "the paper, Table 4"),
     ]:
         control.value = value
         assert expected in view.value
         seen.add(view.value)
-    assert len(seen) == 7
-    assert rank.disabled and form.disabled
+    assert len(seen) == 8
+    assert rank.disabled
     method.value = "lightlayers"
-    assert not rank.disabled and not form.disabled
+    assert not rank.disabled
 
 
 def test_what_is_not_stored_says_how_to_train_it():
     said = explorer.sentences(Choice("cifar100", "lightlayers", 9), [])
     assert said[-1].endswith("lightlayers reproduce cifar100 --rows lightlayers-9")
     said = " ".join(explorer.sentences(Choice("digits", "lightlayers", 3), stored()))
-    assert "33% of Conv2D" in said and "No runs" not in said
+    assert "33% of Conv2D" in said and "No run" not in said
 
 
 @pytest.mark.parametrize(
-    "wrong", [("svhn", "conv2d"), ("mnist", "conv2d", 3), ("mnist", "lightlayers", 3, "tucker")]
+    "wrong", [("svhn", "conv2d"), ("mnist", "conv2d", 3), ("mnist", "lightlayers", 3, "cake")]
 )
 def test_a_wrong_choice_is_refused(wrong):
     with pytest.raises(ValueError, match="Received: "):
