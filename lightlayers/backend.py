@@ -1,6 +1,7 @@
 """Keras' backend: imported without its start-up noise, and what it runs on."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -37,6 +38,8 @@ def load():
             import keras
 
             keras.ops.zeros(1)  # some of it comes at the first operation
+        # That each network is traced anew is meant: no warning of it among the results.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     import keras
 
     return keras

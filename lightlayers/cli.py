@@ -11,6 +11,7 @@ from lightlayers import (
     claims,
     datasets,
     display,
+    doctor,
     execution,
     published,
     ranks,
@@ -42,12 +43,16 @@ def _parser():
     where = {"default": str(runs.default_outputs()), "metavar": "DIR"}
     reproduce = command("reproduce", _reproduce, "Train what is missing, then write the results.")
     add = reproduce.add_argument
-    add("names", nargs="+", metavar="NAME", help=f"{', '.join(runs.NAMES)}, or all")
+    add("names", nargs="+", metavar="NAME", help=f"{', '.join(runs.NAMES)}, all, or FILE.npz")
     add("--rows", type=_list, help="rows of the table, such as conv2d,lightlayers-3")
     add("--seeds", type=_integers, help=f"such as 42,1,2 (default: {runs.SEEDS})")
     add("--epochs", type=int, help="instead of the recipe's")
     add("--limit", type=int, help="at most so many images of each split")
-    add("--recipe", choices=sorted(recipes.RECIPES), help="training protocol (default: paper)")
+    add(
+        "--recipe",
+        choices=sorted(recipes.RECIPES),
+        help="training protocol (default: paper; of own data: corrected)",
+    )
     add("--workers", type=int, help="rows at once (default: one a core)")
     add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains instead of this one")
     add("--kernel", help="name of a kernelspec, see `lightlayers kernels`")
@@ -99,6 +104,8 @@ def _parser():
     merge = command("merge", _merge, "Turn light layers of a .keras model into plain Keras layers.")
     merge.add_argument("model", metavar="LIGHT.keras")
     merge.add_argument("--to", metavar="DENSE.keras", required=True)
+    check = command("doctor", _doctor, "Say what this machine lacks, and how to get it.")
+    check.add_argument("--outputs", **where)
     command("kernels", _kernels, "Install the kernelspecs lightlayers-cpu and lightlayers-gpu.")
     return parser
 
@@ -130,27 +137,40 @@ def _known_kernel(name):
 
 def _chosen(options, name):
     """The parameters of a notebook that the options set."""
-    own = ("rows", "recipe") if name in datasets.NAMES else ()
+    own = ("rows", "recipe") if name not in runs.EXPERIMENTS else ()
     for option in ("rows", "recipe"):
         if name in runs.EXPERIMENTS and getattr(options, option) is not None:
             raise ValueError(f"{name} has {option} of its own: leave out --{option}.")
     chosen = {option: getattr(options, option) for option in (*own, "seeds", "epochs", "limit")}
-    return {option: value for option, value in chosen.items() if value is not None}
+    chosen = {option: value for option, value in chosen.items() if value is not None}
+    if name in datasets.FILES:
+        # Their notebook's own defaults are those of its small example.
+        chosen.setdefault("recipe", "corrected")
+        chosen.setdefault("rows", runs.table_rows(name))
+        chosen.setdefault("seeds", list(runs.SEEDS))
+    return chosen
+
+
+def _added(names):
+    """The names, with those of files for files, which are known from here on."""
+    return [runs.add_data(name) if name.endswith(".npz") else name for name in names]
 
 
 def _reproduce(options):
-    names = list(runs.NAMES) if options.names == ["all"] else options.names
-    if unknown := [name for name in names if name not in runs.NAMES]:
+    names = list(runs.NAMES) if options.names == ["all"] else _added(options.names)
+    if unknown := [name for name in names if name not in (*runs.NAMES, *datasets.FILES)]:
         raise ValueError(
-            f"Unknown name. Expected some of {list(runs.NAMES)}, or all. "
+            f"Unknown name. Expected some of {list(runs.NAMES)}, all, or the path of a FILE.npz. "
             f"Received: {', '.join(map(repr, unknown))}"
         )
+    if options.scheduler and (own := [name for name in names if name in datasets.FILES]):
+        raise ValueError(f"Workers have no such file: leave out --scheduler. Received: {own[0]}")
     for name in ("workers", "timeout"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1. Received: {value}")
     choices = {name: _chosen(options, name) for name in names}
     plans = {
-        name: (runs.plan if name in datasets.NAMES else runs.plan_experiment)(name, **choice)
+        name: (runs.plan_experiment if name in runs.EXPERIMENTS else runs.plan)(name, **choice)
         for name, choice in choices.items()
     }
     planned = list(dict.fromkeys(run for found in plans.values() for run in found))
@@ -214,7 +234,7 @@ def _status(options):
         return run.dataset, run.row, run.recipe
 
     everything = set()
-    for name in options.names or runs.NAMES:
+    for name in _added(options.names) or runs.NAMES:
         own = name not in runs.EXPERIMENTS
         planned = runs.plan(name, recipe=options.recipe) if own else runs.plan_experiment(name)
         expected = set(map(group, planned))
@@ -411,6 +431,14 @@ def _merge(options):
     for warning in said:
         print(warning.message)
     return _saved(merged, target)
+
+
+def _doctor(options):
+    wrong = 0
+    for finding in doctor.diagnose(options.outputs):
+        print(finding, flush=True)
+        wrong += finding.state == "WRONG"
+    return 1 if wrong else 0
 
 
 def _kernels(options):

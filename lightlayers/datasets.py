@@ -1,4 +1,4 @@
-"""The five data sets: where they are found, and how it is known that they are the right ones."""
+"""The data sets: where they are found, and how it is known that they are the right ones."""
 
 import dataclasses
 import functools
@@ -21,6 +21,7 @@ FINGERPRINTS = {
     "cifar100": "33847932370c7e81",
 }
 NAMES = tuple(FINGERPRINTS)
+FILES = {}  # the reader's own data sets: name to path, see `runs.add_data`
 _DIGITS = tuple("0123456789")
 CLASSES = {
     "digits": _DIGITS,
@@ -135,6 +136,49 @@ def _standardize(name, arrays):
     return Data(**images, **labels)
 
 
+def read(path):
+    """Returns the images and labels of any NAME.npz, having checked that they can be trained on.
+
+    Args:
+        path: Path of a file with the arrays `x_train`, `y_train`, `x_test` and `y_test`:
+            `uint8` images `(n, height, width)`, or `(n, height, width, channels)` with 1
+            or 3 channels, of 8 × 8 pixels at least, and integer labels `0, 1, 2, ...`.
+
+    Returns:
+        A `Data`.
+
+    Raises:
+        DataError: If it is absent, unreadable or not so.
+    """
+    arrays = _from_folder(path)
+
+    def expected(what, received):
+        raise DataError(f"{path}: expected {what}. Received: {received}")
+
+    for split in ("train", "test"):
+        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if x.dtype != np.uint8:
+            remedy = "; for images in 0..1: np.round(255 * x).astype('uint8')"
+            expected(f"uint8 images (0 to 255) in x_{split}{remedy}", x.dtype)
+        if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] not in (1, 3)):
+            shapes = "(n, height, width) or (n, height, width, 1 or 3)"
+            expected(f"x_{split} of shape {shapes}", x.shape)
+        if min(x.shape[1:3]) < 8:
+            expected("images of 8 × 8 pixels at least, for three poolings", x.shape[1:3])
+        if not len(x) or y.shape not in ((len(x),), (len(x), 1)):
+            expected(f"one label for each of the {len(x)} images in y_{split}", y.shape)
+    data = _standardize(path, arrays)
+    if data.x_train.shape[1:] != data.x_test.shape[1:]:
+        shapes = f"{data.x_train.shape[1:]} and {data.x_test.shape[1:]}"
+        expected("images of one shape in x_train and x_test", shapes)
+    found = np.unique(data.y_train)
+    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+        expected("the labels 0, 1, 2, ... without gaps in y_train", found[:20].tolist())
+    if unknown := sorted(set(data.y_test.tolist()) - set(found.tolist())):
+        expected("in y_test only labels that y_train has", unknown[:20])
+    return data
+
+
 @functools.lru_cache(maxsize=2)
 def load(name):
     """Returns a data set, having checked that it is the right one.
@@ -144,7 +188,7 @@ def load(name):
     `keras.datasets`.
 
     Args:
-        name: String, one of `datasets.NAMES`.
+        name: String, one of `datasets.NAMES`, or of `datasets.FILES`.
 
     Returns:
         A `Data`.
@@ -158,17 +202,19 @@ def load(name):
     >>> load("digits").x_train.shape
     (1437, 8, 8, 1)
     """
-    if name not in NAMES:
+    if name not in (*NAMES, *FILES):
         raise ValueError(f"Unknown data set. Expected one of {list(NAMES)}. Received: {name!r}")
     folder = os.environ.get(VARIABLE)
     path = pathlib.Path(folder, f"{name}.npz") if folder else None
-    if name == "digits":
-        source, arrays = "scikit-learn's digits", _digits()
+    if name in FILES:
+        source, data = str(FILES[name]), read(FILES[name])
+    elif name == "digits":
+        source, data = "scikit-learn's digits", _standardize("digits", _digits())
     elif path is not None and path.exists():
-        source, arrays = str(path), _from_folder(path)
+        source, data = str(path), _standardize(path, _from_folder(path))
     else:
-        source, arrays = f"keras.datasets.{name}", _from_keras(name)
-    data = _standardize(source, arrays)
+        source = f"keras.datasets.{name}"
+        data = _standardize(source, _from_keras(name))
     found = fingerprint(data)
     if found != FINGERPRINTS[name]:
         raise DataError(

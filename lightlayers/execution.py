@@ -91,11 +91,12 @@ class Processes:
 
 
 def notebook(name):
-    """Returns the path of a notebook of the repository.
+    """Returns the path of a notebook of the repository; the reader's own data sets share one.
 
     Raises:
         FileNotFoundError: If it is not there.
     """
+    name = "own_data" if name in datasets.FILES else name
     here = pathlib.Path.cwd()
     for folder in (here, *here.parents, pathlib.Path(__file__).parents[1]):
         file = folder / "notebooks" / f"{name}.ipynb"
@@ -175,6 +176,7 @@ def _perform(planned, source, outputs, options, environment=None, within=None):
             "fresh": options["fresh"],
             "together": options["together"],
             "outputs": os.path.relpath(outputs, pathlib.Path(source).parent),
+            **_file(run.dataset),
         }
         before = {run: _written(outputs, run) for run in planned}
         error = papermill(
@@ -199,6 +201,11 @@ def _perform(planned, source, outputs, options, environment=None, within=None):
         if "Error" in error and "Kernel" not in error:  # not a lost kernel: it would happen again
             break
     return f"{error or 'no record was written'}; see {kept}"
+
+
+def _file(dataset):
+    """The parameter of the notebook for the reader's own data."""
+    return {"data": str(datasets.FILES[dataset])} if dataset in datasets.FILES else {}
 
 
 def _written(outputs, run):
@@ -398,7 +405,8 @@ def render(name, outputs, parameters, result=None):
 
     target = pathlib.Path(outputs, "notebooks", f"{result or name}.ipynb")
     source = notebook(name)
-    parameters = parameters | {"outputs": os.path.relpath(outputs, source.parent), "save": True}
+    where = {"outputs": os.path.relpath(outputs, source.parent)}
+    parameters = parameters | where | {"save": True} | _file(name)
     with tempfile.TemporaryDirectory() as scratch:
         draft = pathlib.Path(scratch, target.name)
         if error := papermill(source, draft, parameters):

@@ -69,6 +69,33 @@ def contact_sheet(dataset, outputs):
     return target
 
 
+def shown_sheet(dataset, outputs):
+    """Returns the path of the sheet of the test images that records keep probabilities of.
+
+    The first test images stand in one row, pixel by pixel as they are; the file's text
+    `labels` has their labels. It is written from the data if it is missing.
+
+    Args:
+        dataset: String, one of `datasets.NAMES`.
+        outputs: Path of the outputs folder.
+
+    Raises:
+        datasets.DataError: If the sheet is missing and the data set can't be had.
+    """
+    target = pathlib.Path(outputs, "figures", f"{dataset}-shown.png")
+    if not target.exists():
+        import numpy as np
+        from PIL import Image, PngImagePlugin
+
+        data = datasets.load(dataset).limited(16, 16)
+        text = PngImagePlugin.PngInfo()
+        text.add_text("labels", " ".join(map(str, data.y_test)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        row = np.concatenate(list(data.x_test), axis=1).squeeze()
+        Image.fromarray(row).save(target, pnginfo=text, optimize=True)
+    return target
+
+
 def accuracy_against_parameters(runs, dataset):
     """Returns a figure of test accuracy against parameters, every seed a point.
 
@@ -259,6 +286,106 @@ def time_against_multiply_adds(rows):
             side.set_major_formatter("{x:g}")
     axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left", frameon=False, fontsize=9)
     return figure
+
+
+def choice(costs, record=None, sheet=None, names=()):
+    """Returns a figure of one network: where its cost is, what it says of images, its kernels.
+
+    Args:
+        costs: DataFrame, as `explorer.costs` returns it.
+        record: The record of one run of it, or `None`.
+        sheet: Path, as `shown_sheet` returns it, of the record's data set.
+        names: Sequence of strings, the names of all classes.
+    """
+    from matplotlib.figure import Figure
+
+    # An interactive view draws this at each change: few artists, placed by hand.
+    figure = Figure((10, 5.8 if record else 3.2))
+    _costs(figure.add_axes((0, 0.5 if record else 0, 1, 0.5 if record else 1)), costs)
+    if record:
+        axis = figure.add_axes((0.01, 0, 0.98, 0.49))
+        axis.axis("off")
+        width = _predictions(axis, record, sheet, names)
+        _kernels(axis, record, width)
+    return figure
+
+
+def _costs(axis, costs):
+    axis.axis("off")
+    layers = costs[~costs["layer"].str.endswith("_norm")]
+    norms = costs.set_index("layer")["parameters"].reindex(layers["layer"] + "_norm").fillna(0)
+    values = {"parameters": norms.to_numpy(), "multiply-adds": 0 * norms.to_numpy()}
+    for left, (column, more) in zip((0.35, 1.8), values.items(), strict=True):
+        most = (layers[column] + more).max()
+        axis.barh(range(len(layers)), layers[column] / most, left=left, color="#0173b2")
+        if any(more):
+            starts = left + layers[column] / most
+            axis.barh(range(len(layers)), more / most, left=starts, color="#de8f05")
+        ends = layers[column] + more
+        for y, end in enumerate(ends):
+            axis.text(left + end / most + 0.01, y, f"{round(end):,}", va="center", fontsize=8)
+        note = " (orange: of batch normalisation)" if any(more) else ""
+        axis.text(left, -1, f"{costs[column].sum():,} {column}{note}", va="center")
+    for y, name in enumerate(layers["layer"]):
+        axis.text(0.33, y, name, ha="right", va="center", fontsize=9)
+    axis.set(xlim=(0, 3.05), ylim=(len(layers) - 0.4, -1.6))
+
+
+def _mosaic(images, columns, gap_x, gap_y):
+    """The images (n, height, width, 3) in rows on white, and the lower middle of each."""
+    import numpy as np
+
+    n, height, width, _ = images.shape
+    rows = -(-n // columns)
+    canvas = np.ones((rows * (height + gap_y), columns * (width + gap_x), 3))
+    middles = []
+    for i, image in enumerate(images):
+        y, x = i // columns * (height + gap_y), i % columns * (width + gap_x) + gap_x // 2
+        canvas[y : y + height, x : x + width] = image
+        middles.append((x + width / 2 - 0.5, y + height))
+    return canvas, middles
+
+
+def _predictions(axis, record, sheet, names):
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(sheet) as picture:
+        labels = [int(label) for label in picture.text["labels"].split()]
+        row = np.asarray(picture.convert("RGB")) / 255
+    images = np.stack(np.split(row, len(labels), axis=1))
+    side = images.shape[1]
+    canvas, middles = _mosaic(images, 8, side // 2, round(side * 0.6))
+    axis.imshow(canvas, interpolation="nearest")
+    right = 0
+    for (x, y), chances, label in zip(middles, record["shown"]["per_mille"], labels, strict=True):
+        said = int(np.argmax(chances))
+        right += said == label
+        text = f"{names[said]}: {chances[said] / 10:.0f}%"
+        text += "" if said == label else f"\nnot {names[label]}"
+        style = {"color": "black"} if said == label else {"color": "#D55E00", "weight": "bold"}
+        axis.text(x, y, text.replace("_", " "), ha="center", va="top", fontsize=7.5, **style)
+    text = f"seed {record['run']['seed']} on the first {len(labels)} test images: {right} right"
+    axis.text(0, -side / 5, text, va="bottom")
+    return canvas.shape[1]
+
+
+def _kernels(axis, record, left):
+    import numpy as np
+    from matplotlib import colormaps
+
+    kernels = np.moveaxis(np.asarray(record["shown"]["first_kernels"]), -1, 0)
+    scaled = 0.5 + kernels / (2 * np.abs(kernels).max())
+    colored = kernels.shape[-1] == 3
+    images = scaled if colored else colormaps["RdBu_r"](scaled[..., 0])[..., :3]
+    canvas, _ = _mosaic(images, 4, 1, 1)
+    one = left / 60  # the side of one pixel of a kernel
+    height, width = one * canvas.shape[0], one * canvas.shape[1]
+    axis.imshow(canvas, interpolation="nearest", extent=(left, left + width, height, 0))
+    how = "as colours" if colored else "red: positive"
+    text = f"its first kernels ({how})"
+    axis.text(left, -left / 60, text, va="bottom")
+    axis.set(xlim=(0, left * 1.3), ylim=(left / 3.2, -left / 30))
 
 
 def save(figure, outputs, name):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import tempfile
 
 from lightlayers import datasets, families, networks, published, recipes
@@ -90,7 +91,7 @@ class Run:
     """One training: what is trained, on what, how and from which seed.
 
     Args:
-        dataset: String, one of `datasets.NAMES`.
+        dataset: String, one of `datasets.NAMES`, or what `add_data` returned.
         method: String, one of `families.FAMILIES`.
         rank: Positive integer for the methods that have one, else `None`.
         recipe: String, one of `recipes.RECIPES`. Defaults to `"paper"`.
@@ -157,10 +158,46 @@ def _integer(name, value, least):
     return value
 
 
+def add_data(path):
+    """Makes a data set of a file known to this process by the file's name.
+
+    Grey images get the network, schedule and rows of MNIST, colour images those of
+    CIFAR-10. The name and the fingerprint of the images are in each record and its id, the
+    path is not.
+
+    Args:
+        path: Path of a NAME.npz, see `datasets.read`.
+
+    Returns:
+        String, NAME.
+
+    Raises:
+        datasets.DataError: If it can't be read, or can't be trained on.
+        ValueError: If it has the name of something else.
+    """
+    path = pathlib.Path(path).resolve()
+    name = path.stem
+    if name in NAMES or not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(
+            f"Expected a file name of letters, digits, - and _, but none of {', '.join(NAMES)}. "
+            f"Received: {path.name}"
+        )
+    data = datasets.read(path)
+    classes = int(data.y_train.max()) + 1
+    datasets.load.cache_clear()
+    datasets.FILES[name] = path
+    datasets.FINGERPRINTS[name] = datasets.fingerprint(data)
+    datasets.CLASSES[name] = tuple(map(str, range(classes)))
+    networks.SPECIFICATIONS[name] = data.x_train.shape[1:], classes
+    recipes.LIKE[name] = "mnist" if data.x_train.shape[-1] == 1 else "cifar10"
+    SIZES[name] = len(data.y_train), len(data.y_test)
+    return name
+
+
 def table_rows(dataset):
-    """Returns the rows of a data set's table; digits takes those of MNIST."""
+    """Returns the rows of a data set's table; digits and other grey data take those of MNIST."""
     networks.specification(dataset)
-    table = published.rows("mnist" if dataset == "digits" else dataset)
+    table = published.rows(({"digits": "mnist"} | recipes.LIKE).get(dataset, dataset))
     return [Run(dataset, row.method, row.rank).row for row in table]
 
 

@@ -140,6 +140,29 @@ def test_a_second_call_trains_nothing_and_fresh_trains_again(reproduced, capsys,
     assert all(file.stat().st_mtime_ns > old for file, old in zip(files, before, strict=True))
 
 
+def test_own_data_from_the_command_line(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype="uint8")
+    arrays = {"x_train": x, "y_train": np.arange(40) % 2, "x_test": x, "y_test": np.arange(40) % 2}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    choice = [tmp_path / "mine.npz", "--outputs", tmp_path / "outputs"]
+    done = lightlayers("reproduce", *choice, "--dry-run")
+    assert done.stdout.count("missing: mine ") == 7 * 5, done.stderr
+    assert "missing: mine lightlayers-5 corrected seed 42" in done.stdout
+    done = lightlayers("reproduce", *choice, "--rows", "conv2d", *SHORT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = tmp_path.glob("outputs/runs/mine/*.json")
+    assert str(tmp_path) not in file.read_text()
+    assert (tmp_path / "outputs" / "tables" / "mine-corrected.csv").exists()
+    done = lightlayers("status", *choice, "--recipe", "corrected")
+    assert "mine: 1 runs stored" in done.stdout, done.stderr
+    done = lightlayers("reproduce", *choice, "--scheduler", "tcp://localhost:1")
+    assert done.returncode == 2 and "leave out --scheduler" in done.stderr
+    (tmp_path / "mine.npz").write_bytes(b"nothing")
+    done = lightlayers("reproduce", *choice)
+    assert done.returncode == 2 and "mine.npz can't be read" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
     choice = ["collapse", "--seeds", "7", "--outputs", str(tmp_path)]
     assert cli.main(["reproduce", *choice, "--dry-run"]) == 0

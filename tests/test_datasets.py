@@ -104,3 +104,48 @@ def test_absent_and_offline_says_what_to_do(folder, monkeypatch):
 def test_unknown_name():
     with pytest.raises(ValueError, match="Received: 'svhn'"):
         datasets.load("svhn")
+
+
+def own(n=6, channels=(), side=8):
+    images = np.random.default_rng(0).integers(0, 256, (n, side, side, *channels), dtype="uint8")
+    return dict(
+        zip(datasets.KEYS, (images, np.arange(n) % 3, images, np.arange(n) % 3), strict=True)
+    )
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_own_images_are_read(tmp_path, channels):
+    np.savez(tmp_path / "own.npz", **own(channels=channels))
+    data = datasets.read(tmp_path / "own.npz")
+    assert data.x_train.shape == (6, 8, 8, channels[0] if channels else 1)
+    assert data.y_test.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_train": own()["x_train"] / 255}, "uint8 images .* in x_train.*Received: float64"),
+        ({"x_test": own()["x_test"].astype("int64")}, "uint8 images .* in x_test"),
+        ({"x_train": own()["x_train"][:, 0]}, r"x_train of shape .*Received: \(6, 8\)"),
+        ({"x_train": own(channels=(4,))["x_train"]}, r"or 3\)\. Received: \(6, 8, 8, 4\)"),
+        ({"x_test": own(side=9)["x_test"]}, r"one shape .*Received: \(8, 8, 1\) and \(9, 9, 1\)"),
+        ({"x_train": own(side=7)["x_train"]}, r"8 × 8 pixels at least.*Received: \(7, 7\)"),
+        ({"x_train": own()["x_train"][:0], "y_train": np.arange(0)}, "one label"),
+        ({"y_train": np.arange(5)}, r"each of the 6 images in y_train. Received: \(5,\)"),
+        ({"y_test": np.eye(3, dtype=int)[own()["y_test"]]}, r"y_test. Received: \(6, 3\)"),
+        ({"y_train": own()["y_train"] * 1.0}, "expected integers in y_train. Received: float64"),
+        ({"y_train": own()["y_train"] - 1}, r"without gaps .*Received: \[-1, 0, 1\]"),
+        ({"y_train": own()["y_train"] * 2}, r"without gaps .*Received: \[0, 2, 4\]"),
+        ({"y_train": own()["y_train"] * 0}, r"without gaps .*Received: \[0\]"),
+        ({"y_test": own()["y_test"] + 1}, r"only labels that y_train has. Received: \[3\]"),
+    ],
+)
+def test_own_images_that_can_not_be_trained_on(tmp_path, change, message):
+    np.savez(tmp_path / "own.npz", **(own() | change))
+    with pytest.raises(datasets.DataError, match=f"own.npz.*{message}"):
+        datasets.read(tmp_path / "own.npz")
+
+
+def test_an_absent_file_of_ones_own(tmp_path):
+    with pytest.raises(datasets.DataError, match="own.npz can't be read"):
+        datasets.read(tmp_path / "own.npz")

@@ -6,15 +6,16 @@ import os
 import pathlib
 import subprocess
 
+import numpy as np
 import pytest
 
-from lightlayers import datasets, recipes, runs
+from lightlayers import datasets, networks, recipes, runs
 from lightlayers.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUN = Run("digits", "lightlayers", 2, seed=7, epochs=1)
 RECORD = {"run": vars(RUN), "test": {"accuracy": 0.5}}
-COMMITTED = sorted(ROOT.glob("outputs/runs/*/*.json"))
+COMMITTED = [file for name in datasets.NAMES for file in ROOT.glob(f"outputs/runs/{name}/*.json")]
 
 
 @pytest.mark.parametrize(
@@ -144,3 +145,65 @@ def test_committed_records_are_whole_and_of_clean_code_in_history():
     for commit in commits:
         command = ["git", "-C", ROOT, "merge-base", "--is-ancestor", commit, "HEAD"]
         assert subprocess.run(command, capture_output=True).returncode == 0, commit
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes NAME.npz and adds it; what the process knows of it is forgotten afterwards."""
+    known = [datasets.FILES, datasets.FINGERPRINTS, datasets.CLASSES, networks.SPECIFICATIONS]
+    before = [(each, dict(each)) for each in (*known, recipes.LIKE, runs.SIZES)]
+
+    def add(name, channels=1, seed=0):
+        x = np.random.default_rng(seed).integers(0, 256, (12, 8, 9, channels), dtype="uint8")
+        y = np.arange(12) % 2
+        np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+        return runs.add_data(tmp_path / f"{name}.npz")
+
+    yield add
+    for each, content in before:
+        each.clear()
+        each.update(content)
+    datasets.load.cache_clear()
+
+
+def test_own_data_is_a_data_set_by_its_name(own, tmp_path):
+    assert own("mine") == "mine"
+    run = Run("mine", "lightlayers", 2)
+    assert (run.epochs, run.train_size, run.test_size) == (10, 12, 4) and run.whole
+    assert runs.table_rows("mine") == runs.table_rows("mnist")
+    assert networks.specification("mine") == ((8, 9, 1), 2)
+    runs.write(tmp_path, {"test": {}, "run": vars(run)})
+    assert str(tmp_path) not in runs.path(tmp_path, run).read_text()
+    assert list(runs.every(tmp_path, "mine")[0]) == [run]
+    assert "mine" not in runs.NAMES
+
+
+@pytest.mark.parametrize("recipe", ["paper", "corrected"])
+def test_own_colour_data_gets_the_network_of_the_cifars(own, recipe):
+    run = Run(own("colours", channels=3), "lightlayers", 2, recipe)
+    assert run.epochs == recipes.get(recipe).schedule("cifar10").epochs == 20
+    model = networks.build(run.dataset, run.method, run.rank, recipe)
+    assert model.output_shape == (None, 2) and model.get_layer("block1_shortcut")
+    assert model(np.zeros((1, 8, 9, 3))).shape == (1, 2)
+
+
+def test_changed_own_data_is_another_data_set(own):
+    known = Run(own("mine"), "conv2d").id
+    assert Run(own("mine"), "conv2d").id == known
+    assert Run(own("mine", seed=1), "conv2d").id != known
+    assert Run(own("other", seed=1), "conv2d").id != Run("mine", "conv2d").id
+
+
+def test_own_data_that_changes_under_way_is_noticed(own, tmp_path):
+    own("other", seed=1)
+    own("mine")
+    os.replace(tmp_path / "other.npz", tmp_path / "mine.npz")
+    with pytest.raises(datasets.DataError, match="mine.npz is not the mine that"):
+        datasets.load("mine")
+
+
+@pytest.mark.parametrize("name", ["mnist", "collapse", "my data", "a.b"])
+def test_a_name_that_own_data_can_not_have(own, name):
+    with pytest.raises(ValueError, match=f"Received: {name}.npz"):
+        own(name)
+    assert datasets.FILES == {}

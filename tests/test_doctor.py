@@ -1,0 +1,152 @@
+"""The diagnosis of a machine: each planted fault is found, named and given a remedy."""
+
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lightlayers import cli, datasets, doctor
+
+
+def states(check, *arguments):
+    return {finding.what: finding.state for finding in check(*arguments)}
+
+
+def only_wrong(check, *arguments):
+    (finding,) = [each for each in check(*arguments) if each.state == "WRONG"]
+    return str(finding)
+
+
+@pytest.fixture
+def nothing_wrong(monkeypatch):
+    """Only the quick checks: the packages, outputs, disk and memory of this machine."""
+    for name in ("_backend", "_data", "_kernels"):
+        monkeypatch.setattr(doctor, name, lambda: ())
+
+
+def test_a_good_machine_is_status_0_and_a_fault_status_1(
+    nothing_wrong, tmp_path, capsys, monkeypatch
+):
+    assert cli.main(["doctor", "--outputs", str(tmp_path / "a" / "b")]) == 0
+    said = capsys.readouterr().out
+    assert "OK     packages: keras " in said and "WRONG" not in said
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.1")
+    assert cli.main(["doctor", "--outputs", str(tmp_path)]) == 1
+    assert "WRONG  Python 3.9.1 (expected " in capsys.readouterr().out
+
+
+def test_old_and_missing_packages(monkeypatch):
+    known = doctor.metadata.version
+    planted = {"keras": "3.9.2", "pandas": None, "distributed": None, "jax": "0.4.0"}
+
+    def version(name):
+        if planted.get(name, "") is None:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return planted.get(name) or known(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    said = [str(finding) for finding in doctor._packages()]
+    assert any("WRONG  package keras 3.9.2 (expected >=3.10)" in line for line in said)
+    assert any(
+        "pandas is not installed" in line and "pip install 'pandas>=" in line for line in said
+    )
+    assert any("WRONG  package jax 0.4.0" in line for line in said)
+    assert "ABSENT extra dask. Run: pip install -e '.[dask]'" in said
+    assert not any(line.startswith("OK     packages") for line in said)
+
+
+def test_the_package_itself_not_installed(monkeypatch, nothing_wrong, tmp_path):
+    def absent(name):
+        raise doctor.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "metadata", absent)
+    said = {str(finding) for finding in doctor.diagnose(tmp_path)}
+    assert "package lightlayers is not installed. Run in its folder" in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "OK     backend: tensorflow below Keras "),
+        ({"KERAS_BACKEND": "numpy"}, "expected tensorflow or jax. Received: numpy"),
+        ({"LIGHTLAYERS_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": "-1"}, "WRONG  backend .* GPU"),
+    ],
+)
+def test_backend(monkeypatch, environment, expected):
+    for name, value in ({"KERAS_BACKEND": "tensorflow"} | environment).items():
+        monkeypatch.setenv(name, value)
+    (finding,) = doctor._backend()
+    assert re.search(expected, str(finding)), finding
+
+
+def test_a_backend_that_dies_at_its_import(monkeypatch):
+    monkeypatch.setattr(
+        doctor, "_PROBE", "import os; os.kill(os.getpid(), 4)"
+    )  # illegal instruction
+    assert "ended with status -4" in only_wrong(doctor._backend)
+
+
+def test_data_sets_present_absent_and_damaged(monkeypatch, tmp_path):
+    folder, home = tmp_path / "data", tmp_path / "keras"
+    (home / "datasets" / "cifar-10-batches-py-target").mkdir(parents=True)
+    folder.mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(home))
+    monkeypatch.setenv(datasets.VARIABLE, str(folder))
+    np.savez(folder / "mnist.npz", **dict.fromkeys(datasets.KEYS, 0))
+    np.savez(folder / "fashion_mnist.npz", x_train=0)
+    assert states(doctor._data) == {
+        "data: digits, embedded in scikit-learn": "OK",
+        f"data: mnist, {folder / 'mnist.npz'}": "OK",
+        f"data: {folder / 'fashion_mnist.npz'} is damaged": "WRONG",
+        "data: cifar10, in Keras' cache": "OK",
+        "data: cifar100": "ABSENT",
+    }
+    (folder / "fashion_mnist.npz").unlink()
+    whole = (folder / "mnist.npz").read_bytes()
+    (folder / "mnist.npz").write_bytes(whole[: len(whole) // 2])
+    assert "mnist.npz is damaged" in only_wrong(doctor._data)
+    monkeypatch.setenv(datasets.VARIABLE, str(tmp_path / "nowhere"))
+    assert "LIGHTLAYERS_DATA" in only_wrong(doctor._data)
+
+
+def test_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    known = states(doctor._kernels)
+    assert known["kernel python3"] == "OK"
+    for name, program in (("lightlayers-cpu", "python"), ("python3", "/opt/other/bin/python")):
+        folder = tmp_path / "kernels" / name
+        folder.mkdir(parents=True)
+        spec = {"argv": [program, "-m", "ipykernel"], "display_name": name, "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+    assert states(doctor._kernels)["kernel lightlayers-cpu"] == "OK"
+    assert "starts /opt/other/bin/python" in only_wrong(doctor._kernels)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_read_only_folder(tmp_path):
+    # Root writes anywhere, so ask as nobody.
+    outputs = tmp_path / "outputs"
+    outputs.mkdir(mode=0o755)
+    tmp_path.chmod(0o755)
+    code = (
+        f"from lightlayers import doctor; import os, psutil; os.setgid(65534); os.setuid(65534)\n"
+        f"print(*doctor._places({str(outputs)!r}), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "can't be written (Permission denied). Choose another" in done.stdout, done.stderr
+
+
+def test_a_full_disk_and_little_memory(monkeypatch, tmp_path):
+    usage = collections.namedtuple("usage", "free")
+    monkeypatch.setattr(doctor, "_memory", lambda: 1.2e9)
+    for free, state in ((5e6, "WRONG"), (5e8, "ABSENT"), (5e9, "OK")):
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _, free=free: usage(free))
+        outputs, disk, memory = doctor._places(tmp_path)
+        assert (outputs.state, disk.state, memory.state) == ("OK", state, "ABSENT")
+    assert "CIFAR takes 1.6" in memory.what
