@@ -1,4 +1,4 @@
-"""Benchmarks, as ratios in one run: how fast the grid trains against the obvious way."""
+"""Benchmarks, as ratios in one run: the grid, networks, single layers and exported files."""
 
 import json
 import math
@@ -6,11 +6,22 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 
-from lightlayers import backend, execution, families, networks, recipes, runs, training
+from lightlayers import (
+    backend,
+    datasets,
+    execution,
+    exporting,
+    families,
+    networks,
+    recipes,
+    runs,
+    training,
+)
 
 # Each adds one thing to the one before it; the first is what one would write without thought.
 GRID = {
@@ -413,6 +424,52 @@ def measure_layers(shapes=LAYERS, say=print):
             rows.append(row)
         say(f"{number}/{len(shapes)} {size} × {size}, {channels} to {filters} channels")
     return {"environment": training._environment(), "matrix_rate": round(rate), "rows": rows}
+
+
+def measure_export(planned, count=200, say=print):
+    """Compares the exported files of networks that Keras' `fit` has trained as their recipe says.
+
+    Args:
+        planned: List of `runs.Run`, one per row.
+        count: Integer, test images that calibrate and are compared on. Defaults to `200`.
+        say: Function that takes one line of progress.
+
+    Returns:
+        Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
+        `accuracy` (on the test set, in Keras), and what `exporting.export` returns for each
+        format, `kB` and `milliseconds` also as `kB ratio` and `time ratio` to the
+        data set's first row.
+    """
+    keras = backend.load()
+    rows = []
+    for run in planned:
+        recipe, data = recipes.get(run.recipe), datasets.load(run.dataset)
+        keras.utils.set_random_seed(run.seed)
+        model = networks.build(run.dataset, run.method, run.rank, recipe)
+        rate = recipe.schedule(run.dataset).learning_rate
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+        images = data.x_test / np.float32(255)
+        model.fit(
+            data.x_train / np.float32(255),
+            data.y_train,
+            batch_size=recipe.batch_size,
+            epochs=run.epochs,
+            shuffle=recipe.shuffle,
+            verbose=0,
+        )
+        accuracy = model.evaluate(images, data.y_test, verbose=0)[1]
+        with tempfile.TemporaryDirectory() as folder:
+            table = exporting.export(model, folder, images[:count]).drop(columns="file")
+        named = {"dataset": run.dataset, "row": run.row, "accuracy": round(float(accuracy), 4)}
+        rows += [named | row for row in table.to_dict("records")]
+        say(f"{run.dataset} {run.row}: {len(table)} formats")
+    for row in rows:
+        same = (each for each in rows if each["dataset"] == row["dataset"])
+        base = next(each for each in same if each["format"] == row["format"])
+        for name, ratio in (("kB", "kB ratio"), ("milliseconds", "time ratio")):
+            row[ratio] = round(row[name] / base[name], 3)
+    return {"environment": training._environment(), "rows": rows}
 
 
 if __name__ == "__main__":

@@ -83,13 +83,14 @@ def build(dataset, method, rank=None, recipe="paper"):
         dense = recipe.dense_shortcut and kernel_size == 1
         chosen, kwargs = conv2d if dense else family, {"padding": "same", "name": name}
         start = rank and rank * family.start
-        layer = chosen.conv(filters, kernel_size, start, recipe, **kwargs)
         if recipe.dense_where_cheaper and chosen.ranked:
-            layer.build(x.shape)
-            if layer.rank >= (even := layer.break_even_rank):
+            probe = chosen.conv(filters, kernel_size, 1, recipe, **kwargs)
+            probe.build(x.shape)
+            if start >= (even := probe.break_even_rank):
                 if family.start == 1 or even == 1:
                     chosen = conv2d
-                layer = chosen.conv(filters, kernel_size, even - 1, recipe, **kwargs)
+                start = even - 1
+        layer = chosen.conv(filters, kernel_size, start, recipe, **kwargs)
         return BatchNormalization(momentum=recipe.momentum, name=f"{name}_norm")(layer(x))
 
     inputs = x = keras.Input(input_shape, name="image")
