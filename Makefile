@@ -19,9 +19,12 @@ lab: .venv/installed  ## open the notebooks in JupyterLab
 
 test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 
+wheel: .venv/installed  ## a wheel with the stored runs, into dist/
+	.venv/bin/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+
 lint: .venv/installed  ## code and notebooks are in style
-	.venv/bin/ruff check lightlayers notebooks tests
-	.venv/bin/ruff format --check lightlayers notebooks tests
+	.venv/bin/ruff check lightlayers notebooks tests setup.py
+	.venv/bin/ruff format --check lightlayers notebooks tests setup.py
 
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
@@ -50,4 +53,4 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	$(INSTALL) -e ".[cpu,jax,dask,export,test]"
 	@touch $@
 
-.PHONY: help .venv reproduce lab test lint test-tensorflow test-jax test-notebooks test-browser
+.PHONY: help .venv reproduce lab wheel test lint test-tensorflow test-jax test-notebooks test-browser
