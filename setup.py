@@ -8,6 +8,7 @@ from setuptools.command.build_py import build_py
 
 READ_BY_NOTEBOOKS = (
     "runs/*/*.json",
+    "bench/*.json",
     "figures/*-samples.png",
     "tables/bench-grid*.csv",
 )
