@@ -3,6 +3,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
 	2>/dev/null && echo $$python && break; done)
 PROCESSES = 2
+INSTALL = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
 ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 help:
@@ -18,9 +19,12 @@ lab: .venv/installed  ## open the notebooks in JupyterLab
 
 test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 
+wheel: .venv/installed  ## a wheel with the stored runs, into dist/
+	.venv/bin/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
+
 lint: .venv/installed  ## code and notebooks are in style
-	.venv/bin/ruff check lightlayers notebooks tests
-	.venv/bin/ruff format --check lightlayers notebooks tests
+	.venv/bin/ruff check lightlayers notebooks tests setup.py
+	.venv/bin/ruff format --check lightlayers notebooks tests setup.py
 
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
@@ -34,6 +38,12 @@ test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
 	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
 
+test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
+	@which chromium chromium-browser google-chrome | grep -q . || \
+	    { echo "No Chromium here. On Debian: sudo apt install chromium" >&2; exit 1; }
+	$(INSTALL) -e ".[browser]"
+	.venv/bin/pytest tests/test_browser.py
+
 .venv/bin/pip:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv here. On Debian or Ubuntu:" \
 	    "sudo apt install python3-venv. Elsewhere: make PYTHON=/path/to/one." >&2; exit 1; }
@@ -41,7 +51,7 @@ test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 
 .venv/installed: .venv/bin/pip pyproject.toml constraints.txt
 	@echo "Installing TensorFlow, JAX and JupyterLab into .venv: 610 MB, 1 to 4 minutes, once."
-	.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[cpu,jax,dask,export,test]"
+	$(INSTALL) -e ".[cpu,jax,dask,export,test]"
 	@touch $@
 
-.PHONY: help .venv reproduce lab test lint test-tensorflow test-jax test-notebooks
+.PHONY: help .venv reproduce lab wheel test lint test-tensorflow test-jax test-notebooks test-browser

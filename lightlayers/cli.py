@@ -40,7 +40,7 @@ def _parser():
         added.set_defaults(action=action)
         return added
 
-    where = {"default": str(runs.default_outputs()), "metavar": "DIR"}
+    where = {"default": str(runs.outputs_folder()), "metavar": "DIR"}
     reproduce = command("reproduce", _reproduce, "Train what is missing, then write the results.")
     add = reproduce.add_argument
     add("names", nargs="+", metavar="NAME", help=f"{', '.join(runs.NAMES)}, all, or FILE.npz")

@@ -4,14 +4,20 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import nbformat
 import pytest
 
+import lightlayers
+
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 EXECUTED = sorted(ROOT.glob("outputs/notebooks/*.ipynb"))
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+ADDRESS = URLS.get("Repository")
 SETUP = "# Set-up, the same in every notebook."
+ELSEWHERE = re.compile(r"https://(?:colab\.research\.google\.com|mybinder\.org)/[^\s)\"]+")
 
 
 def code_cells(notebook):
@@ -47,6 +53,31 @@ def test_rules(file):
 def test_every_set_up_cell_is_the_same():
     found = {code_cells(nbformat.read(file, as_version=4))[0].source for file in NOTEBOOKS}
     assert len(found) == 1
+    (package,) = re.findall(r'"LIGHTLAYERS_WHEEL", "(.*?)"', *found)
+    assert package == (f"git+{ADDRESS}@v{lightlayers.__version__}" if ADDRESS else "")
+
+
+def places(address, name):
+    """Where Colab and Binder open a notebook of this version; nowhere without an address."""
+    version, path = f"v{lightlayers.__version__}", f"notebooks/{name}.ipynb"
+    colab, binder = "https://colab.research.google.com/github", "https://mybinder.org/v2/gh"
+    project = (address or "").removeprefix("https://github.com/")
+    links = (
+        f"{colab}/{project}/blob/{version}/{path}",
+        f"{binder}/{project}/{version}?labpath={path}",
+    )
+    return set(links) if address else set()
+
+
+def test_links_to_colab_and_binder_follow_from_the_address():
+    names = {file.stem for file in NOTEBOOKS}
+    for file in NOTEBOOKS:
+        first = nbformat.read(file, as_version=4).cells[0].source
+        assert set(ELSEWHERE.findall(first)) == places(ADDRESS, file.stem)
+    found = set(ELSEWHERE.findall((ROOT / "README.md").read_text()))
+    assert found == set().union(*(places(ADDRESS, name) for name in names))
+    for link in places("https://github.com/some/where", "digits"):
+        assert ELSEWHERE.findall(f"[open]({link})") == [link]
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
