@@ -232,6 +232,7 @@ def controls(records, outputs, choice):
         options=list(recipes.RECIPES), value=choice.recipe, description="recipe", **style
     )
     rank = widgets.IntSlider(choice.rank or 1, 1, 16, description="rank (the paper's K)", **style)
+    rank.layout.width = "28em"
     view, seen = widgets.HTML(), {}
 
     def show(_=None):
@@ -255,4 +256,5 @@ def html(choice, records, outputs):
     lines += table.to_html(index=False, border=0) if len(table) else ""
     png = base64.b64encode(picture(choice, records, outputs)).decode()
     words = alt(choice, records).replace('"', "&quot;")
-    return f'{lines}<img alt="{words}" src="data:image/png;base64,{png}">'
+    picture_ = f'<img alt="{words}" src="data:image/png;base64,{png}">'
+    return f'<div class="jp-RenderedHTMLCommon">{lines}{picture_}</div>'  # JupyterLab's tables

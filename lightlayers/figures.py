@@ -328,7 +328,7 @@ def _costs(axis, costs):
         axis.text(left, -1, f"{costs[column].sum():,} {column}{note}", va="center")
     for y, name in enumerate(layers["layer"]):
         axis.text(0.33, y, name, ha="right", va="center", fontsize=9)
-    axis.set(xlim=(0, 3.05), ylim=(len(layers) - 0.4, -1.6))
+    axis.set(xlim=(0, 3.15), ylim=(len(layers) - 0.4, -1.6))
 
 
 def _mosaic(images, columns, gap_x, gap_y):
