@@ -267,9 +267,9 @@ def headline(runs, timings=None):
         for row in published.ROWS
     ]
     state = (
-        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored: every row has at least "
-        f"{min(counted)} seeds, {sum(count >= 3 for count in counted)} of 28 have the three that "
-        "a verdict needs."
+        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} and "
+        f"{max(counted)} seeds a row. A verdict needs three: {sum(count >= 3 for count in counted)} "
+        "rows have them."
     )
     verdicts = replication.counts(replication.cells(paper)).reset_index()
     claims = judge(runs, timings)

@@ -163,3 +163,26 @@ def get(name):
     if name not in RECIPES:
         raise ValueError(f"Unknown recipe. Expected one of {sorted(RECIPES)}. Received: {name!r}")
     return RECIPES[name]
+
+
+def describe(names, dataset):
+    """Returns what recipes do on a data set, one row per setting, one column per recipe.
+
+    Args:
+        names: String or list of strings, keys of `RECIPES`. Of several, only what differs.
+        dataset: String, whose schedule is shown.
+
+    Returns:
+        A `pandas.DataFrame` of strings.
+    """
+    import pandas as pd
+
+    names = [names] if isinstance(names, str) else names
+    columns = {}
+    for name in names:
+        recipe = get(name)
+        settings = vars(recipe.schedule(dataset)) | vars(recipe)
+        columns[name] = {key: str(settings[key]).replace("None", "none") for key in settings}
+    table = pd.DataFrame(columns).drop(["name", "version", "schedules"])
+    differs = table.nunique(axis=1) > 1
+    return table if len(names) == 1 else table[differs]

@@ -114,5 +114,5 @@ def test_headline_counts_runs_and_verdicts():
     runs = frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978)))
     assert label in set(runs["label"])
     text = claims.headline(runs)
-    assert "3 runs of the 28 rows" in text and "1 of 28 have the three" in text
+    assert "3 runs of the 28 rows" in text and "three: 1 rows have them" in text
     assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text
