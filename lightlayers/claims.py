@@ -266,10 +266,10 @@ def headline(runs, timings=None):
         len(paper[paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)])
         for row in published.ROWS
     ]
+    judged = sum(count >= 3 for count in counted)
     state = (
-        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} and "
-        f"{max(counted)} seeds a row. A verdict needs three: {sum(count >= 3 for count in counted)} "
-        "rows have them."
+        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} "
+        f"and {max(counted)} seeds a row. A verdict needs three: {judged} rows have them."
     )
     verdicts = replication.counts(replication.cells(paper)).reset_index()
     claims = judge(runs, timings)
