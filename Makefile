@@ -19,12 +19,18 @@ lab: .venv/installed  ## open the notebooks in JupyterLab
 
 test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 
+site: .venv/installed  ## the notebooks and the reference as pages, into build/site
+	$(INSTALL) -e ".[site]"
+	rm -rf build/pages && mkdir -p build/pages/outputs
+	cp -R site/. README.md notebooks build/pages && cp -R outputs/figures build/pages/outputs
+	.venv/bin/sphinx-build -qEW --keep-going -d build/doctrees build/pages build/site
+
 wheel: .venv/installed  ## a wheel with the stored runs, into dist/
 	.venv/bin/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
 
 lint: .venv/installed  ## code and notebooks are in style
-	.venv/bin/ruff check lightlayers notebooks tests setup.py
-	.venv/bin/ruff format --check lightlayers notebooks tests setup.py
+	.venv/bin/ruff check lightlayers notebooks tests setup.py site
+	.venv/bin/ruff format --check lightlayers notebooks tests setup.py site
 
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
@@ -54,4 +60,4 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	$(INSTALL) -e ".[cpu,jax,dask,export,test]"
 	@touch $@
 
-.PHONY: help .venv reproduce lab wheel test lint test-tensorflow test-jax test-notebooks test-browser
+.PHONY: help .venv reproduce lab site wheel test lint test-tensorflow test-jax test-notebooks test-browser

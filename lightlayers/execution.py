@@ -270,7 +270,7 @@ def train(
         together: Boolean, whether to train the seeds of a row in one program.
 
     Returns:
-        List of the `Job`s that failed.
+        List of `Job`, those that failed.
 
     Raises:
         OSError: If there is no scheduler at that address.

@@ -128,7 +128,7 @@ class Run:
 
     @property
     def id(self):
-        """The run's identity: its configuration, recipe version and data."""
+        """The run's identity, from its configuration, recipe version and data."""
         parts = [
             dataclasses.asdict(self),
             recipes.get(self.recipe).version,
