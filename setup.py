@@ -10,6 +10,7 @@ READ_BY_NOTEBOOKS = (
     "runs/*/*.json",
     "bench/*.json",
     "figures/*-samples.png",
+    "figures/*-shown.png",
     "tables/bench-grid*.csv",
 )
 

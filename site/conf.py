@@ -19,11 +19,9 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # index.md includes the first
 myst_heading_anchors = 3
-suppress_warnings = ["misc.highlighting_failure"]  # %pip in the set-up cell is not Python
 default_role = "code"  # what Keras' docstrings mean by one backtick
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # Keras describes its own methods
-napoleon_custom_sections = ["Source", ("Call arguments", "params_style")]
 
 html_theme = "furo"
 html_title = project

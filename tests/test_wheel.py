@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 ROOT = pathlib.Path(__file__).parents[1]
 # What Colab has that the notebooks import, and what executes them. Papermill is not among it.
 COLAB = ("keras", "tensorflow", "tensorflow-cpu", "pandas", "scipy", "scikit-learn")
-COLAB += ("matplotlib", "seaborn", "ipykernel", "nbconvert", "tabulate")
+COLAB += ("matplotlib", "seaborn", "ipykernel", "ipywidgets", "nbconvert", "tabulate")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,8 @@ def test_a_notebook_alone_says_what_to_install(python, tmp_path):
 
 def test_notebooks_alone_with_the_wheel(python, wheel, tmp_path):
     """As on Colab: the first installs it, the stored runs come with it, the tables are the same."""
-    names = ("mnist", "collapse", "speed", "layers")  # which among them read all that it brings
+    # Which, among them, read all that the wheel brings.
+    names = ("mnist", "collapse", "speed", "explore", "layers")
     notebooks = [ROOT / "notebooks" / f"{name}.ipynb" for name in names]
     result, found = executed(python, tmp_path, notebooks, LIGHTLAYERS_WHEEL=str(wheel))
     assert result.returncode == 0, result.stderr
