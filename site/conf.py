@@ -1,6 +1,7 @@
 """The pages that `make site` builds: the notebooks as they are committed, and the reference."""
 
 import inspect
+import json
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
@@ -39,6 +40,16 @@ def _mathml(block):
     return visit, None
 
 
+def _fold(app, name, content):
+    """What is folded in JupyterLab is folded here."""
+    if name.startswith("notebooks/"):
+        notebook = json.loads(content[0])
+        for cell in notebook["cells"]:
+            if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+                cell["metadata"].setdefault("tags", []).append("hide-input")
+        content[0] = json.dumps(notebook)
+
+
 def _describe_pictures(app, doctree):
     """A picture that says nothing about itself is called by the section that it stands in."""
     for image in doctree.findall(nodes.image):
@@ -57,7 +68,8 @@ def _signature(app, what, name, found, options, signature, returns):
 
 
 def setup(app):
-    """Formulas as MathML, which needs no script from elsewhere; pictures with words."""
+    """Formulas as MathML, which needs no script from elsewhere; the rest as said above."""
     app.add_html_math_renderer("mathml", _mathml(block=False), _mathml(block=True))
+    app.connect("source-read", _fold)
     app.connect("doctree-read", _describe_pictures)
     app.connect("autodoc-process-signature", _signature)
