@@ -231,7 +231,7 @@ def greedy(spectra, costs, budget):
         price = (added / options.limits).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = np.where(price > 0, gain / price, np.inf)
-        worth[(gain <= 0) | (added > room).any(axis=1)] = 0
+        worth[(added > room).any(axis=1)] = 0
         best = int(np.argmax(worth)) if len(worth) else 0
         return (worth[best], now + 1 + best) if len(worth) else (0, now)
 
