@@ -415,9 +415,11 @@ def render(name, outputs, parameters, result=None):
             if draft.exists():
                 shutil.copy(draft, kept)
             raise RuntimeError(f"{source} failed: {error}; see {kept}")
-        # Papermill's times and paths would make every execution a different file.
+        # Papermill's times, paths and ids would make every execution a different file.
         executed = nbformat.read(draft, as_version=4)
         for part in (executed, *executed.cells):
+            if "injected-parameters" in part.metadata.get("tags", ()):
+                part.id = "injected-parameters"
             for noise in ("papermill", "execution", "widgets"):
                 part.metadata.pop(noise, None)
         target.parent.mkdir(parents=True, exist_ok=True)

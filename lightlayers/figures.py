@@ -215,7 +215,7 @@ def learning_curves(records):
         groups = curves[curves["label"] == label].groupby("epoch")["accuracy"]
         mean, low, high = groups.mean(), groups.min(), groups.max()
         axis.fill_between(mean.index, low, high, alpha=0.3, lw=0)
-        axis.plot(mean.index, mean)
+        axis.plot(mean.index, mean, marker="" if len(mean) > 1 else "o")
         axis.set_title(label)
     figure.supxlabel("epoch")
     figure.supylabel("test accuracy")

@@ -118,6 +118,7 @@ def test_reproduce_trains_and_writes_everything(reproduced):
     assert "1/1 runs done" in done.stdout
     executed = nbformat.read(outputs / "notebooks" / "digits.ipynb", as_version=4)
     assert "papermill" not in executed.metadata
+    assert "injected-parameters" in [cell.id for cell in executed.cells]  # not one at random
     record = runs.read(next(outputs.glob("runs/digits/*.json")))
     assert record["environment"]["threads"] == 1
     assert record["run"]["train_size"] == 64
