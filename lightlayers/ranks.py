@@ -207,7 +207,8 @@ def greedy(spectra, costs, budget):
     of its shares of both.
 
     It is not the optimum, but near: under one limit it keeps less by at most what the first
-    step that does not fit would add.
+    step that does not fit would add. What it keeps is a sum over layers, so a small budget can
+    leave a dear layer at rank 1, which narrows the whole network: look at the plan.
 
     Args:
         spectra: List of `Spectrum`, one for each layer.

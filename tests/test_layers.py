@@ -14,7 +14,7 @@ import pytest
 from keras.src import testing
 
 import lightlayers
-from lightlayers import LightConv2D, LightDense, factorization, layers
+from lightlayers import LightConv2D, LightDense, conversion, factorization, layers, ranks
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 if TENSORFLOW:
@@ -595,10 +595,15 @@ def test_implementation_decides_how_many_convolutions(
 
 @pytest.mark.parametrize(
     ("module", "names"),
-    [(layers, {"LightConv2D", "LightDense"}), (factorization, {"split", "merge"})],
+    [
+        (layers, {"LightConv2D", "LightDense"}),
+        (factorization, {"split", "merge", "squared_norm"}),
+        (ranks, {"Budget"}),
+        (conversion, {"from_dense", "from_conv2d", "plan", "convert"}),
+    ],
 )
 def test_docstring_examples(module, names):
-    scope = {"np": np, "keras": keras, **vars(module)}
+    scope = {"np": np, "keras": keras, "Budget": ranks.Budget, **vars(module)}
     tests = [t for t in doctest.DocTestFinder().find(module, globs=scope) if t.examples]
     assert {test.name.removeprefix(f"{module.__name__}.") for test in tests} == names
     runner = doctest.DocTestRunner()
