@@ -54,13 +54,13 @@ def _clear(layer, kept, optimizer):
 class RankSchedule(keras.callbacks.Callback):
     """Lowers the ranks of a model's light layers during training, down to a budget.
 
-    At the end of each of the first epochs, the directions with the least share of their
-    layer's energy per cost are set to zero for good, wherever in the model they are:
-    `worth = ||u||² ||v||² / Σ ||u||² ||v||² / cost` for a column u of `factor_1` and its row v
-    of `factor_2`. What the model may cost falls as `budget + (start - budget) (1 - t)³`. Each
-    layer keeps one direction at least, the others keep their weights and the optimiser's
-    moments, and the last model costs at most one direction less than the budget. `squeeze`
-    returns it without the zeros.
+    At the end of each of the first epochs, directions are set to zero for good, one after
+    the other, wherever in the model the next takes off least per cost: a column u of
+    `factor_1` and its row v of `factor_2` take off `-log(1 - ||u||² ||v||² / Σ ||u||² ||v||²)`,
+    the sum over what its layer still has. What the model may cost falls as
+    `budget + (start - budget) (1 - t)³`. Each layer keeps one direction at least, the others
+    keep their weights and the optimiser's moments, and the last model costs at most one
+    direction less than the budget. `squeeze` returns it without the zeros.
 
     Args:
         budget: `Budget` of the whole model.
@@ -124,19 +124,19 @@ class RankSchedule(keras.callbacks.Callback):
         limits = self._limits + (self._start - self._limits) * rest
         found = {layer: _energies(layer) for layer in self._prices}
         alive = {layer: energies > 0 for layer, energies in found.items()}
-        order = []
-        for layer, energies in found.items():
-            cost = (self._prices[layer] / self._limits).sum()
-            worth = energies / energies.sum() / cost
-            order += [(worth[i], layer, i) for i in np.flatnonzero(energies)]
+
+        def loss(layer):
+            """What the least direction of a layer takes off its energy, per cost."""
+            energies = found[layer][alive[layer]]
+            kept = 1 - energies.min() / energies.sum()
+            return -np.log(kept) / (self._prices[layer] / self._limits).sum()
+
         dropped = set()
-        for _, layer, i in sorted(order, key=lambda each: each[0]):
-            cost = self._cost({layer: kept.sum() for layer, kept in alive.items()})
-            if (cost <= limits).all():
-                break
-            if alive[layer].sum() > 1:
-                alive[layer][i] = False
-                dropped.add(layer)
+        while (self._cost({one: kept.sum() for one, kept in alive.items()}) > limits).any():
+            layer = min((one for one in alive if alive[one].sum() > 1), key=loss)
+            least = np.where(alive[layer], found[layer], np.inf).argmin()
+            alive[layer][least] = False
+            dropped.add(layer)
         for layer in dropped:
             _clear(layer, alive[layer], self.model.optimizer)
 

@@ -208,7 +208,8 @@ def greedy(spectra, costs, budget):
 
     It is not the optimum, but near: under one limit it keeps less by at most what the first
     step that does not fit would add. What it keeps is a sum over layers, so a small budget can
-    leave a dear layer at rank 1, which narrows the whole network: look at the plan.
+    leave a dear layer at rank 1, which narrows the whole network: look at the plan, or take
+    `product`.
 
     Args:
         spectra: List of `Spectrum`, one for each layer.
@@ -221,13 +222,25 @@ def greedy(spectra, costs, budget):
     Raises:
         ValueError: If the budget is too small for rank 1 everywhere.
     """
-    options = _Options(spectra, costs, budget)
+    return _ascend(_Options(spectra, costs, budget), lambda kept: kept)
+
+
+def product(spectra, costs, budget):
+    """Returns ranks as `greedy` does, but for the product of what the layers keep.
+
+    A direction is worth `log(kept after / kept before)` per added cost. A layer that keeps
+    little gains much, so none is starved where the budget is small.
+    """
+    return _ascend(_Options(spectra, costs, budget), np.log)
+
+
+def _ascend(options, value):
     chosen, room = options.start.copy(), options.room - options.spent(options.start)
 
     def step(layer):
         """Returns what the best step that fits is worth, and the option it leads to."""
         now = chosen[layer]
-        cost, kept = options.costs[layer], options.kept[layer]
+        cost, kept = options.costs[layer], value(options.kept[layer])
         added, gain = cost[now + 1 :] - cost[now], kept[now + 1 :] - kept[now]
         price = (added / options.limits).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -356,6 +369,7 @@ def stable(spectra, costs, budget):
 
 RULES = {
     "greedy": greedy,
+    "product": product,
     "uniform": uniform,
     "evbmf": evbmf,
     "gavish-donoho": gavish_donoho,
