@@ -117,7 +117,7 @@ CHANGES["all-changes"] = {key: value for each in CHANGES.values() for key, value
 
 # What one would do today at the same epochs and batch size, without augmentation, for every
 # method alike. All of it was chosen on held-out training images.
-_SMALL, _LARGE = Schedule(epochs=10, learning_rate=4e-3), Schedule(epochs=20, learning_rate=4e-3)
+_SMALL, _LARGE = Schedule(epochs=10, learning_rate=4e-3), Schedule(epochs=20, learning_rate=8e-3)
 CORRECTED = Recipe(
     name="corrected",
     version=1,
