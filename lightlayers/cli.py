@@ -260,10 +260,16 @@ def _status(options):
     return 0
 
 
+def _any_stored(outputs, name):
+    if name in datasets.NAMES:
+        return runs.every(outputs, name)[0]
+    return runs.stored(outputs, runs.plan_experiment(name))[0]
+
+
 def _report(options):
     _writable(options.outputs)
     for name in ("layers", *runs.NAMES, "report"):
-        if name in datasets.NAMES and not runs.every(options.outputs, name)[0]:
+        if name in runs.NAMES and not _any_stored(options.outputs, name):
             print(f"no runs   {name}: lightlayers reproduce {name}")
             continue
         print(f"notebook  {execution.render(name, options.outputs, {})}")
