@@ -261,16 +261,18 @@ def _status(options):
 
 
 def _any_stored(outputs, name):
-    if name in datasets.NAMES:
-        return runs.every(outputs, name)[0]
-    return runs.stored(outputs, runs.plan_experiment(name))[0]
+    if name in runs.EXPERIMENTS:
+        return runs.stored(outputs, runs.plan_experiment(name))[0]
+    names = published.DATASETS if name == "report" else [name]
+    return any(runs.every(outputs, each)[0] for each in names)
 
 
 def _report(options):
     _writable(options.outputs)
     for name in ("layers", *runs.NAMES, "report"):
-        if name in runs.NAMES and not _any_stored(options.outputs, name):
-            print(f"no runs   {name}: lightlayers reproduce {name}")
+        if name != "layers" and not _any_stored(options.outputs, name):
+            all_of_them = "all" if name == "report" else name
+            print(f"no runs   {name}: lightlayers reproduce {all_of_them}")
             continue
         print(f"notebook  {execution.render(name, options.outputs, {})}")
     readme = pathlib.Path(options.outputs).resolve().parent / "README.md"

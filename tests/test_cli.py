@@ -313,3 +313,13 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
     assert "2/4 runs done, 0 running, 2 waiting, 0 failed · 1:00 so far, about 1:00 left" in said
     assert "FAILED digits-lightlayers-1: lost" in said
     assert "Papermill, kernel start and imports took 12 s a job" in said
+
+
+def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch):
+    rendered = []
+    monkeypatch.setattr(execution, "render", lambda name, *_: rendered.append(name))
+    assert cli.main(["report", "--outputs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert rendered == ["layers"]
+    assert "no runs   ranks: lightlayers reproduce ranks\n" in said
+    assert "no runs   report: lightlayers reproduce all\n" in said
