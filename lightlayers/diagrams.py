@@ -1,6 +1,5 @@
 """Figures 1 to 3 of the paper, drawn from live layers and networks."""
 
-import io
 import math
 import re
 
@@ -21,20 +20,6 @@ def _canvas(width, height):
     ax = fig.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     ax.axis("off")
     return fig, ax, sns.color_palette("colorblind")
-
-
-def show(figure):
-    """Shows a figure in a notebook as a PNG of 256 colours, a third as large as usual."""
-    import matplotlib.pyplot as plt
-    from IPython import display
-    from PIL import Image
-
-    full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, dpi=100, bbox_inches="tight")
-    plt.close(figure)
-    picture = Image.open(full).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
-    picture.save(small, "png", optimize=True)
-    display.display(display.Image(small.getvalue()))
 
 
 def _text(ax, x, y, text, **kwargs):

@@ -1,5 +1,6 @@
 """Every figure that is drawn from records and data, one function each."""
 
+import io
 import pathlib
 
 from lightlayers import datasets, families, published, replication
@@ -394,3 +395,22 @@ def save(figure, outputs, name):
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110, metadata={"Software": None})
     return target
+
+
+def show(figure, alt):
+    """Shows a figure in a notebook, once, as a PNG of 256 colours: a third as large as usual.
+
+    Args:
+        figure: Matplotlib figure, which is closed.
+        alt: String, what it shows, for those who do not see it.
+    """
+    import matplotlib.pyplot as plt
+    from IPython import display
+    from PIL import Image
+
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, dpi=100, bbox_inches="tight")
+    plt.close(figure)
+    picture = Image.open(full).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
+    picture.save(small, "png", optimize=True)
+    display.display(display.Image(small.getvalue(), alt=alt))

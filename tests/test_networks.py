@@ -15,6 +15,7 @@ from lightlayers import (
     datasets,
     diagrams,
     families,
+    figures,
     networks,
     published,
     recipes,
@@ -482,7 +483,8 @@ def test_show(monkeypatch):
     shown = []
     monkeypatch.setattr(display, "display", shown.append)
     figure = figure_2(3)
-    diagrams.show(figure)
+    figures.show(figure, "a network")
     (image,) = shown
     assert image.data.startswith(b"\x89PNG") and image.data[25] == 3  # colours by palette
+    assert image.alt == "a network"
     assert not plt.get_fignums()

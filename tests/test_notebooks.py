@@ -45,6 +45,8 @@ def test_rules(file):
             assert output.output_type != "error" and output.get("name") != "stderr", cell.source
             assert not set(output.get("data", {})) & {"image/svg+xml", "application/pdf"}
             assert not re.search(r"/(home|root|Users|tmp|work)/", text_of(output))
+            if "image/png" in output.get("data", {}):
+                assert output.metadata.get("image/png", {}).get("alt"), "a picture without words"
     for part in (notebook, *notebook.cells):
         assert not {"papermill", "widgets", "execution"} & set(part.metadata)
     assert file.stat().st_size < 400_000
