@@ -3,6 +3,8 @@
 import io
 import pathlib
 
+import numpy as np
+
 from lightlayers import datasets, families, published, replication
 
 # Okabe and Ito's colours, told apart by all: green, blue, orange, vermilion, grey.
@@ -85,7 +87,6 @@ def shown_sheet(dataset, outputs):
     """
     target = pathlib.Path(outputs, "figures", f"{dataset}-shown.png")
     if not target.exists():
-        import numpy as np
         from PIL import Image, PngImagePlugin
 
         data = datasets.load(dataset).limited(16, 16)
@@ -130,6 +131,8 @@ def accuracy_against_parameters(runs, dataset):
 def verdicts(tables):
     """Returns a figure of every published number against our prediction interval.
 
+    A bar that ends at the edge goes on beyond it.
+
     Args:
         tables: Dictionary from data set to its table, as `replication.against_paper`
             returns it.
@@ -153,11 +156,16 @@ def verdicts(tables):
             cells = table[table["measure"] == measure].reset_index(drop=True)
             for i, cell in cells.iterrows():
                 color = colors[cell["verdict"]]
-                axis.plot([cell["low"], cell["high"]], [i, i], color=color, lw=7, alpha=0.6)
+                if cell["verdict"] != "NOT RUN":  # of two seeds it would be the whole axis
+                    axis.plot([cell["low"], cell["high"]], [i, i], color=color, lw=7, alpha=0.6)
                 axis.plot(cell["mean"], i, marker="|", ms=11, mew=2, color=color)
                 axis.plot(cell["published"], i, marker="o", ms=6, color="black")
             axis.set_yticks(range(len(cells)), cells["method"] if measure == "accuracy" else [])
             axis.set_ylim(len(cells) - 0.4, -0.6)
+            # What was printed and what was run decide: an interval may reach a million.
+            seen = cells[["published", "min", "max"]].to_numpy()
+            low, high = np.nanmin(seen), np.nanmax(seen)
+            axis.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
             axis.set_title(f"{dataset}: test {measure}", fontsize=11)
     handles = [
         plt.Line2D([], [], color=color, lw=7, alpha=0.6, label=verdict)
@@ -334,7 +342,6 @@ def _costs(axis, costs):
 
 def _mosaic(images, columns, gap_x, gap_y):
     """The images (n, height, width, 3) in rows on white, and the lower middle of each."""
-    import numpy as np
 
     n, height, width, _ = images.shape
     rows = -(-n // columns)
@@ -348,7 +355,6 @@ def _mosaic(images, columns, gap_x, gap_y):
 
 
 def _predictions(axis, record, sheet, names):
-    import numpy as np
     from PIL import Image
 
     with Image.open(sheet) as picture:
@@ -372,7 +378,6 @@ def _predictions(axis, record, sheet, names):
 
 
 def _kernels(axis, record, left):
-    import numpy as np
     from matplotlib import colormaps
 
     kernels = np.moveaxis(np.asarray(record["shown"]["first_kernels"]), -1, 0)

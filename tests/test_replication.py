@@ -217,3 +217,18 @@ def test_ablation_figure_has_a_point_for_every_seed(runs):
     np.testing.assert_allclose(sorted(drawn), sorted(light["accuracy"]))
     assert figures.ablation(runs[:0]).axes
     plt.close("all")
+
+
+@pytest.mark.parametrize(("losses", "bars"), [([2.3, 0.01], 0), ([2.3, 0.01, 0.02], 1)])
+def test_verdict_figure_stays_readable_whatever_the_interval(losses, bars):
+    runs = replication.frame(
+        [record("conv2d", None, seed, 1 - loss / 3) for seed, loss in enumerate(losses)]
+    ).assign(dataset="mnist", loss=losses)
+    table = replication.against_paper(runs, "mnist")
+    assert table["high"].max() > 10
+    figure = figures.verdicts({"mnist": table})
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        assert high - low < 3
+        assert sum(line.get_linewidth() == 7 for line in axis.lines) == bars
+    plt.close(figure)
