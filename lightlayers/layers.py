@@ -43,6 +43,23 @@ def _another(initializer):
     return type(initializer).from_config(config)
 
 
+class _ProductPenalty(keras.regularizers.Regularizer):
+    """The penalties that a layer's first factor carries: its own and that of the product."""
+
+    def __init__(self, layer, form, groups):
+        self.layer, self.form, self.groups = layer, form, groups
+
+    def __call__(self, factor_1):
+        layer, scale = self.layer, self.layer._product_scale
+        factors, how = (factor_1, layer.factor_2), (self.form, self.groups)
+        if isinstance(layer.product_regularizer, keras.regularizers.L2):
+            norm = factorization.squared_norm(*factors, *how)
+            found = layer.product_regularizer.l2 * scale**2 * norm
+        else:
+            found = layer.product_regularizer(factorization.merge(*factors, *how) * scale)
+        return found + layer.kernel_regularizer(factor_1) if layer.kernel_regularizer else found
+
+
 class _Factorized:
     """What the two layers share: the factors' weights, saving, and what they refuse."""
 
@@ -86,12 +103,10 @@ class _Factorized:
                 groups,
             )
 
-        def penalty(factor_1):
-            found = self._product_penalty(factor_1, form, groups)
-            return found + self.kernel_regularizer(factor_1) if self.kernel_regularizer else found
-
         # Keras adds up the penalties of single weights: the product's comes with its first.
-        first = penalty if self.product_regularizer else self.kernel_regularizer
+        first = self.kernel_regularizer
+        if self.product_regularizer:
+            first = _ProductPenalty(self, form, groups)
         regularizers = first, self.kernel_regularizer
         for i, (shape, initializer) in enumerate(zip(shapes, starts, strict=True), 1):
             factor = self.add_weight(
@@ -102,13 +117,6 @@ class _Factorized:
                 constraint=self.kernel_constraint,
             )
             setattr(self, f"factor_{i}", factor)
-
-    def _product_penalty(self, factor_1, form, groups):
-        scale, regularizer = self._product_scale, self.product_regularizer
-        if isinstance(regularizer, keras.regularizers.L2):
-            norm = factorization.squared_norm(factor_1, self.factor_2, form, groups)
-            return regularizer.l2 * scale**2 * norm
-        return regularizer(factorization.merge(factor_1, self.factor_2, form, groups) * scale)
 
     def _add_bias(self, name, size, initializer):
         return self.add_weight(
