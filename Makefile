@@ -50,6 +50,15 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	$(INSTALL) -e ".[browser]"
 	.venv/bin/pytest tests/test_browser.py
 
+test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow that we promise, as on Colab
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[dask,test]" \
+	    keras==3.10.0 tensorflow-cpu==2.19.0
+	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
+	    tests/test_factorization.py tests/test_pruning.py
+	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
+	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
+
 .venv/bin/pip:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 with venv here. On Debian or Ubuntu:" \
 	    "sudo apt install python3-venv. Elsewhere: make PYTHON=/path/to/one." >&2; exit 1; }
@@ -60,4 +69,4 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	$(INSTALL) -e ".[cpu,jax,dask,export,test]"
 	@touch $@
 
-.PHONY: help .venv reproduce lab site wheel test lint test-tensorflow test-jax test-notebooks test-browser
+.PHONY: help .venv reproduce lab site wheel test lint test-tensorflow test-jax test-notebooks test-browser test-oldest
