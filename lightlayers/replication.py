@@ -318,11 +318,11 @@ def conclusions(runs):
         both = row.set_index("seed").join(base, rsuffix="_base", how="inner")
         share = both["parameters"].iloc[0] / both["parameters_base"].iloc[0]
         points = 100 * (both["accuracy"] - both["accuracy_base"])
-        line = f"{label} has {share:.0%} of Conv2D's parameters and is {points.mean():+.1f} points"
+        line = f"{label} has {share:.0%} of Conv2D's parameters and is {points.mean():+.1f} points "
+        line += "of accuracy from it"
         if len(points) > 1:
             _, low, high = mean_interval(points)
-            line += f" of accuracy from it (95% interval {low:+.1f}"
-            line += f" to {high:+.1f}, {len(points)} seeds)"
+            line += f" (95% interval {low:+.1f} to {high:+.1f}, {len(points)} seeds)"
         lines.append(line + ".")
     return lines
 
