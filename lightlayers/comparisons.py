@@ -58,14 +58,11 @@ def of_forms(frame, recipe="corrected"):
 
 def of_ranks(frame, recipe="corrected"):
     """Returns the gains of found ranks over the largest one rank that fits the same budget."""
-    groups = [row for _, row, _ in runs.EXPERIMENTS["ranks"].groups]
-    data = [dataset for dataset, _, _ in runs.EXPERIMENTS["ranks"].groups]
-
-    def label(row):
-        method, _, rank = row.partition("-")
-        return families.label(method, int(rank)), recipe
-
-    pairs = zip(data[::2], map(label, groups[1::2]), map(label, groups[::2]), strict=True)
+    pairs = [
+        (data, (families.label("automatic", k), recipe), (families.label("spatial", rank), recipe))
+        for data, uniform in runs.UNIFORM.items()
+        for k, rank in uniform.items()
+    ]
     return gains(frame, pairs)
 
 
@@ -101,7 +98,7 @@ def aims(frame):
         line = {"data set": dataset, "at most": most, "aim": aim}
         found = replication.summary(ours).to_dict("records")
         line |= found[0] if found else {"method": families.label("spatial", rank), "n": 0}
-        reached = f"{'yes' if line['accuracy'] >= aim else 'no'}" if found else "not run"
+        reached = ("yes" if line["accuracy"] >= aim else "no") if found else "not run"
         lines.append(line | {"reached": reached})
     columns = ["data set", "at most", "aim", "method", "parameters", "n", "accuracy", "±"]
     return pd.DataFrame(lines).reindex(columns=[*columns, "reached"])

@@ -26,15 +26,25 @@ def _numpy(tensor):
     return keras.ops.convert_to_numpy(tensor).astype("float64")
 
 
+def build_like(new, layer):
+    """Builds a layer for what another takes, and returns it."""
+    shape = [None] * (4 if isinstance(layer, keras.layers.Conv2D) else 2)
+    for axis, size in layer.input_spec.axes.items():
+        shape[axis] = size
+    new.build(tuple(shape))
+    return new
+
+
+def _kernel_shape(layer):
+    kernel = max((weight.shape for weight in layer.weights), key=math.prod, default=())
+    return " × ".join(map(str, kernel))
+
+
 def _twin(kind, layer, **kwargs):
     """Returns a built layer of another kind with a layer's arguments and bias."""
     conv = isinstance(layer, keras.layers.Conv2D)
     kwargs |= {name: getattr(layer, name) for name in (*_BOTH, *(_CONV if conv else ["units"]))}
-    twin = kind(**kwargs, dtype=layer.dtype_policy)
-    shape = [None] * (4 if conv else 2)
-    for axis, size in layer.input_spec.axes.items():
-        shape[axis] = size
-    twin.build(tuple(shape))
+    twin = build_like(kind(**kwargs, dtype=layer.dtype_policy), layer)
     if layer.use_bias:
         twin.bias.assign(keras.ops.convert_to_numpy(layer.bias))
     return twin
@@ -241,7 +251,7 @@ def applications(model):
     return found
 
 
-def _multiply_adds(layer, shapes):
+def multiply_adds(layer, shapes):
     """Returns the multiply-adds of all applications, or `None` where a size is not fixed."""
     if any(shape is None or None in shape[1:] for shape in shapes):
         return None
@@ -292,17 +302,15 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     for path, (layer, shapes) in found.items():
         if not any(len(weight.shape) > 1 for weight in layer.weights):
             continue
-        macs[path] = _multiply_adds(layer, shapes)
+        macs[path] = multiply_adds(layer, shapes)
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in exclude):
             reason = "excluded"
         else:
             reason = _why_not(layer)
         if not reason:
             light = _light(layer, 1, form)
-            weights = math.prod(light.factor_1.shape) + math.prod(light.factor_2.shape)
-            candidates[path] = weights, _multiply_adds(light, shapes)
-        kernel = max((weight.shape for weight in layer.weights), key=math.prod)
-        rows[path] = {"layer": path, "kernel": " × ".join(map(str, kernel)), "why not": reason}
+            candidates[path] = light.parameters_per_rank, multiply_adds(light, shapes)
+        rows[path] = {"layer": path, "kernel": _kernel_shape(layer), "why not": reason}
     if unknown := [path for path, count in macs.items() if count is None]:
         if math.isfinite(limits[1]):
             raise ValueError(
@@ -418,8 +426,7 @@ def convert(model, plan):
             )
         layer = found[path][0]
         if "kernel" in row:
-            kernel = max((weight.shape for weight in layer.weights), key=math.prod, default=())
-            if (shape := " × ".join(map(str, kernel))) != row["kernel"]:
+            if (shape := _kernel_shape(layer)) != row["kernel"]:
                 raise ValueError(
                     f"The plan is of another model: layer {path!r} has a kernel of {shape} here. "
                     f"Received: kernel={row['kernel']!r}"

@@ -88,11 +88,12 @@ def costs(choice):
     """
     import pandas as pd
 
-    (height, width, channels), classes = networks.specification(choice.dataset)
+    image, classes = networks.specification(choice.dataset)
+    height, width, channels = image
     recipe, rank = recipes.get(choice.recipe), choice.rank
     ranked = families.FAMILIES[choice.method].ranked
     residual, rows = channels == 3, []
-    for i, filters in enumerate((16, 32, 64) if residual else (8, 16, 32), 1):
+    for i, filters in enumerate(networks.filters_of(image), 1):
         parts = [("conv1", 3, channels), ("conv2", 3, filters)]
         for part, size, given in parts + [("shortcut", 1, channels)] * residual:
             dense = _WEIGHTS["conv2d"](size, given, filters, rank)

@@ -342,7 +342,6 @@ def _costs(axis, costs):
 
 def _mosaic(images, columns, gap_x, gap_y):
     """The images (n, height, width, 3) in rows on white, and the lower middle of each."""
-
     n, height, width, _ = images.shape
     rows = -(-n // columns)
     canvas = np.ones((rows * (height + gap_y), columns * (width + gap_x), 3))

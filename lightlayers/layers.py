@@ -136,10 +136,16 @@ class _Factorized:
         """
         if not self.built:
             raise AttributeError("Build the layer before asking for `break_even_rank`.")
-        per_rank = (math.prod(self.factor_1.shape) + math.prod(self.factor_2.shape)) // self.rank
-        if getattr(self, "intermediate_bias", None) is not None:
-            per_rank += self.groups
-        return math.ceil(math.prod(self.dense_kernel_shape) / per_rank)
+        return math.ceil(math.prod(self.dense_kernel_shape) / self.parameters_per_rank)
+
+    @property
+    def parameters_per_rank(self):
+        """Integer, the weights that each rank adds, that of the first bias among them."""
+        if not self.built:
+            raise AttributeError("Build the layer before asking for `parameters_per_rank`.")
+        weights = math.prod(self.factor_1.shape) + math.prod(self.factor_2.shape)
+        has_bias = getattr(self, "intermediate_bias", None) is not None
+        return weights // self.rank + (self.groups if has_bias else 0)
 
 
 @keras.saving.register_keras_serializable(package="lightlayers")

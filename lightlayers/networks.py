@@ -24,6 +24,11 @@ _PIXELS = {
 }
 
 
+def filters_of(input_shape):
+    """Returns the filters of the three blocks for images of a shape."""
+    return _RESIDUAL if input_shape[-1] == 3 else _PLAIN
+
+
 def specification(dataset):
     """Returns the input shape and the number of classes of a data set.
 
@@ -98,7 +103,7 @@ def build(dataset, method, rank=None, recipe="paper"):
         mean, deviation = _PIXELS.get(dataset, ([0.5], [0.25]))
         x = layers.Normalization(mean=mean, variance=np.square(deviation), name="standardize")(x)
     residual = input_shape[-1] == 3
-    for i, filters in enumerate(_RESIDUAL if residual else _PLAIN, 1):
+    for i, filters in enumerate(filters_of(input_shape), 1):
         block = x
         x = layers.ReLU()(conv(x, filters, f"block{i}_conv1"))
         x = conv(x, filters, f"block{i}_conv2")

@@ -1,11 +1,9 @@
 """Ranks found during training: a callback that lowers them to a budget, and the smaller model."""
 
-import math
-
 import keras
 import numpy as np
 
-from lightlayers import conversion, families
+from lightlayers import conversion
 from lightlayers.layers import LightConv2D, LightDense
 
 
@@ -22,15 +20,12 @@ def _energies(layer):
 
 
 def _macs(layer, shapes):
-    """Returns the multiply-adds of all applications whose size is fixed."""
-    return sum(families.multiply_adds(layer, s) for s in shapes if s and None not in s[1:])
+    return conversion.multiply_adds(layer, shapes) or 0  # unknown where a size is not fixed
 
 
 def _price(layer, shapes):
     """Returns what one direction of a layer costs: parameters and multiply-adds."""
-    weights = math.prod(layer.factor_1.shape) + math.prod(layer.factor_2.shape)
-    biases = layer.groups if getattr(layer, "intermediate_bias", None) is not None else 0
-    return np.array([weights // layer.rank + biases, _macs(layer, shapes) // layer.rank])
+    return np.array([layer.parameters_per_rank, _macs(layer, shapes) // layer.rank])
 
 
 def _clear(layer, kept, optimizer):
@@ -167,11 +162,7 @@ def squeeze(model):
             return None
         kept = np.sort(np.argsort(-_energies(layer), kind="stable")[: found[layer]])
         config = layer.get_config() | {"rank": len(kept)}
-        new = type(layer).from_config(config)
-        shape = [None] * layer.input_spec.min_ndim
-        for axis, size in layer.input_spec.axes.items():
-            shape[axis] = size
-        new.build(tuple(shape))
+        new = conversion.build_like(type(layer).from_config(config), layer)
         columns = np.concatenate(
             [kept + group * layer.rank for group in range(getattr(layer, "groups", 1))]
         )

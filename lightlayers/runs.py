@@ -43,6 +43,11 @@ FITTING = {
     "cifar10": {3: (5, 7), 5: (9, 14)},
     "cifar100": {3: (2, 3), 5: (6, 9)},
 }
+# The spatial ones of them that found ranks are compared with.
+UNIFORM = {
+    name: {1: 1} | {budget: spatial for budget, (_, spatial) in FITTING[name].items()}
+    for name in ("fashion_mnist", "cifar10")
+}
 
 
 def _corrected_rows(dataset):
@@ -70,13 +75,11 @@ EXPERIMENTS = {
         SEEDS,
     ),
     "ranks": Experiment(
-        (
-            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-3", "automatic-1")),
-            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-9", "automatic-3")),
-            *(("fashion_mnist", row, ("corrected",)) for row in ("spatial-16", "automatic-5")),
-            *(("cifar10", row, ("corrected",)) for row in ("spatial-1", "automatic-1")),
-            *(("cifar10", row, ("corrected",)) for row in ("spatial-7", "automatic-3")),
-            *(("cifar10", row, ("corrected",)) for row in ("spatial-14", "automatic-5")),
+        tuple(
+            (name, row, ("corrected",))
+            for name, uniform in UNIFORM.items()
+            for budget, rank in uniform.items()
+            for row in (f"spatial-{rank}", f"automatic-{budget}")
         )
     ),
 }
