@@ -251,11 +251,28 @@ def applications(model):
     return found
 
 
+def _has_kernel(layer):
+    return any(len(weight.shape) > 1 for weight in layer.weights)
+
+
 def multiply_adds(layer, shapes):
     """Returns the multiply-adds of all applications, or `None` where a size is not fixed."""
+    if not _has_kernel(layer):
+        return 0
     if any(shape is None or None in shape[1:] for shape in shapes):
         return None
     return sum(families.multiply_adds(layer, shape) for shape in shapes)
+
+
+def check_sizes(model, macs, limits):
+    """Refuses a budget of multiply-adds where `multiply_adds`, `{path: count}`, lacks some."""
+    unknown = [path for path, count in macs.items() if count is None]
+    if unknown and math.isfinite(limits[1]):
+        raise ValueError(
+            "Multiply-adds depend on the size of the input, which is not fixed. Give a "
+            f"budget of parameters. Received: input_shape={model.input_shape} "
+            f"(layer {unknown[0]!r})"
+        )
 
 
 def plan(model, budget, rule="greedy", form="spatial", exclude=()):
@@ -300,7 +317,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
             raise ValueError(f"`exclude` has no such layer. Received: {pattern!r}")
     rows, candidates, macs = {}, {}, {}
     for path, (layer, shapes) in found.items():
-        if not any(len(weight.shape) > 1 for weight in layer.weights):
+        if not _has_kernel(layer):
             continue
         macs[path] = multiply_adds(layer, shapes)
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in exclude):
@@ -311,13 +328,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
             light = _light(layer, 1, form)
             candidates[path] = light.parameters_per_rank, multiply_adds(light, shapes)
         rows[path] = {"layer": path, "kernel": _kernel_shape(layer), "why not": reason}
-    if unknown := [path for path, count in macs.items() if count is None]:
-        if math.isfinite(limits[1]):
-            raise ValueError(
-                "Multiply-adds depend on the size of the input, which is not fixed. Give a "
-                f"budget of parameters. Received: input_shape={model.input_shape} "
-                f"(layer {unknown[0]!r})"
-            )
+    check_sizes(model, macs, limits)
     kernels = {path: math.prod(found[path][0].kernel.shape) for path in candidates}
     costs = ranks.Costs(
         np.array([(kernels[path], macs[path] or 0) for path in candidates]),

@@ -19,15 +19,6 @@ def _energies(layer):
     return (one * two.T).sum(axis=0)
 
 
-def _macs(layer, shapes):
-    return conversion.multiply_adds(layer, shapes) or 0  # unknown where a size is not fixed
-
-
-def _price(layer, shapes):
-    """Returns what one direction of a layer costs: parameters and multiply-adds."""
-    return np.array([layer.parameters_per_rank, _macs(layer, shapes) // layer.rank])
-
-
 def _clear(layer, kept, optimizer):
     """Zeroes all but the kept directions, and what the optimiser remembers of them.
 
@@ -63,7 +54,8 @@ class RankSchedule(keras.callbacks.Callback):
             many again follow.
 
     Raises:
-        ValueError: At the start of training, if the model can't reach the budget.
+        ValueError: At the start of training, if the model can't reach the budget, or the budget
+            is of multiply-adds and the size of the input is not fixed.
 
     Example:
 
@@ -87,19 +79,21 @@ class RankSchedule(keras.callbacks.Callback):
                 f"Argument `epochs` must be a positive integer. Received: epochs={epochs!r}"
             )
         self.epochs = epochs
-        limits = np.array(budget.limits)
-        self._held = np.isfinite(limits)  # what has no limit has no say
-        self._limits = limits[self._held]
+        self._budget = np.array(budget.limits)
+        self._held = np.isfinite(self._budget)  # what has no limit has no say
+        self._limits = self._budget[self._held]
 
     def on_train_begin(self, logs=None):
         applied = conversion.applications(self.model)
-        self._prices = {
-            layer: _price(layer, shapes)[self._held]
-            for layer, shapes in applied.values()
+        macs = {path: conversion.multiply_adds(*found) for path, found in applied.items()}
+        conversion.check_sizes(self.model, macs, self._budget)
+        macs = {path: count or 0 for path, count in macs.items()}
+        self._prices = {  # of one direction
+            layer: np.array([layer.parameters_per_rank, macs[path] // layer.rank])[self._held]
+            for path, (layer, _) in applied.items()
             if isinstance(layer, LightDense | LightConv2D)
         }
-        macs = [_macs(layer, shapes) for layer, shapes in applied.values()]
-        whole = np.array([self.model.count_params(), sum(macs)])[self._held]
+        whole = np.array([self.model.count_params(), sum(macs.values())])[self._held]
         self._fixed = whole - sum(p * layer.rank for layer, p in self._prices.items())
         least = self._fixed + sum(self._prices.values())
         if (least > self._limits).any():

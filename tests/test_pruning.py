@@ -115,6 +115,18 @@ def test_a_budget_out_of_reach_is_refused_and_one_already_met_changes_nothing():
     assert trained(model, RankSchedule(Budget(parameters=10**6), epochs=1), 1) == [ranks]
 
 
+def test_multiply_adds_of_an_open_size_are_refused_and_of_a_fixed_one_counted():
+    light = LightConv2D(4, 3, rank=3, form="spatial")
+    pooled = [keras.layers.GlobalAveragePooling2D(), LightDense(4, rank=3)]
+    model = keras.Sequential([keras.Input((None, None, 4)), light, *pooled])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="size of the input, which is not fixed"):
+        trained(model, RankSchedule(Budget(macs=16), epochs=1), 1)
+    model = keras.Sequential([keras.Input((None, None, 4)), *pooled])
+    model.compile("adam", "mse")
+    assert trained(model, RankSchedule(Budget(macs=16), epochs=1), 1) == [[2]]
+
+
 def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
     record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, train_size=320))
     assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
