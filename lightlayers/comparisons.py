@@ -57,11 +57,12 @@ def of_forms(frame, recipe="corrected"):
 
 
 def of_ranks(frame, recipe="corrected"):
-    """Returns the gains of found ranks over the largest one rank that fits the same budget."""
+    """Returns the gains of chosen ranks over the largest one rank that fits the same budget."""
     pairs = [
-        (data, (families.label("automatic", k), recipe), (families.label("spatial", rank), recipe))
+        (data, (families.label(method, k), recipe), (families.label("spatial", rank), recipe))
         for data, uniform in runs.UNIFORM.items()
         for k, rank in uniform.items()
+        for method in runs.CHOSEN
     ]
     return gains(frame, pairs)
 

@@ -18,6 +18,8 @@ class Family:
         ranked: Boolean, whether the method has a rank.
         start: Integer. Above 1 the ranks are found in training, under the budget of the
             paper's network at K = `rank`; they start at so many times that.
+        rule: String, a name of `ranks.RULES`: half the epochs train Conv2D, which is then
+            converted to the ranks of that rule under the same budget, in the spatial form.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Family:
     dense: object
     ranked: bool = False
     start: int = 1
+    rule: str = ""
 
 
 def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
@@ -90,6 +93,11 @@ def _lightdense(units, recipe, **kwargs):
     return layers.LightDense(units, rank=recipe.dense_rank, scale=recipe.dense_scale, **kwargs)
 
 
+def _converted(rule):
+    label = f"Conv2D, then {rule} ranks (as K = {{rank}})"
+    return Family(rule, label, _conv2d, _dense, ranked=True, rule=rule)
+
+
 FAMILIES = {
     family.name: family
     for family in (
@@ -101,6 +109,7 @@ FAMILIES = {
         Family(
             "automatic", "ranks found (as K = {rank})", _linear("spatial"), _lightdense, True, 5
         ),
+        *map(_converted, ("greedy", "product", "uniform")),
     )
 }
 

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from lightlayers import datasets, families, published, replication
+from lightlayers.runs import CHOSEN, UNIFORM
 
 # Okabe and Ito's colours, told apart by all: green, blue, orange, vermilion, grey.
 _VERDICT_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D55E00", "#999999")
@@ -16,6 +17,9 @@ _MARKERS = {
     "channel": "^",
     "spatial": "v",
     "automatic": "P",
+    "greedy": "<",
+    "product": ">",
+    "uniform": "X",
 }
 
 
@@ -249,9 +253,48 @@ def ablation(runs):
             axis.plot(values.mean(), i, "|", ms=16, mew=2.5, color=color)
         axis.set_yticks(range(len(order)), order)
         axis.invert_yaxis()
-        axis.set_xlim(left=0)
+        if ours["accuracy"].min() < ours["accuracy"].max() / 2:
+            axis.set_xlim(left=0)
         title = f"{name}, {ours['label'].iloc[0]}" if len(ours) else name
         axis.set(xlabel="test accuracy", title=title)
+    return figure
+
+
+def chosen_ranks(runs):
+    """Returns a figure of test accuracy by budget and by way of choosing ranks.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it, of experiment "ranks".
+    """
+    import seaborn as sns
+
+    budgets = {
+        (name, row): budget
+        for name, uniform in UNIFORM.items()
+        for budget, rank in uniform.items()
+        for row in (f"spatial-{rank}", *(f"{method}-{budget}" for method in CHOSEN))
+    }
+    keys = zip(runs["dataset"], runs["row"], strict=True)
+    ways = runs["method"].map({"spatial": "one rank", "automatic": "found in training"})
+    ways = ways.fillna("Conv2D, then " + runs["method"])
+    table = runs.assign(budget=[f"K = {budgets[key]}" for key in keys], ranks=ways)
+    names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
+    figure, axes = _axes(len(names), width=4.2 * len(names) + 1, squeeze=False)
+    # The same colours in all panels, whichever rows a panel has.
+    order = ["one rank", "found in training", *(f"Conv2D, then {name}" for name in CHOSEN[1:])]
+    for name, axis in zip(names, axes.flat, strict=True):
+        ours = table[table["dataset"] == name]
+        style = {"x": "budget", "y": "accuracy", "hue": "ranks", "hue_order": order, "ax": axis}
+        style |= {"order": sorted(set(ours["budget"])), "palette": list(_colors(order).values())}
+        if len(ours):
+            sns.stripplot(ours, dodge=True, jitter=False, alpha=0.5, size=5, legend=False, **style)
+            means = {"estimator": "mean", "errorbar": None, "dodge": 0.64, "linestyle": "none"}
+            sns.pointplot(ours, marker="_", markersize=14, markeredgewidth=3, **means, **style)
+            axis.get_legend().remove()
+        axis.set(title=name, xlabel="parameters of the paper's K", ylabel="test accuracy")
+    handles = axes.flat[0].get_legend_handles_labels()
+    if handles[0]:
+        figure.legend(*handles, loc="outside right center", title="ranks")
     return figure
 
 

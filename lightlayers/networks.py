@@ -88,7 +88,7 @@ def build(dataset, method, rank=None, recipe="paper"):
         dense = recipe.dense_shortcut and kernel_size == 1
         chosen, kwargs = conv2d if dense else family, {"padding": "same", "name": name}
         start = rank and rank * family.start
-        if recipe.dense_where_cheaper and chosen.ranked:
+        if recipe.dense_where_cheaper and chosen.ranked and not chosen.rule:
             probe = chosen.conv(filters, kernel_size, 1, recipe, **kwargs)
             probe.build(x.shape)
             if start >= (even := probe.break_even_rank):

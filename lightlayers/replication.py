@@ -273,25 +273,27 @@ def timings(outputs):
 
 
 def found_ranks(records):
-    """Returns the ranks that training found, layer by layer, one column per row of the runs.
+    """Returns the ranks that runs chose for their layers, one row per row of the runs.
 
     Args:
         records: List of records; those whose ranks were given are left out.
 
     Returns:
-        A `pandas.DataFrame`: the mean over the seeds, with `data set` and `layer` in front.
+        A `pandas.DataFrame`: `data set`, `method`, and layer by layer the mean over the seeds
+        that made it light, missing where it stayed dense in all.
     """
     import pandas as pd
 
     lines = [
-        (record["run"]["dataset"], layer, families.label(method, record["run"]["rank"]), rank)
+        (run["dataset"], families.label(run["method"], run["rank"]), layer, rank)
         for record in records
-        if (method := record["run"]["method"]) and "ranks" in record
+        if (run := record["run"]) and "ranks" in record
         for layer, rank in record["ranks"].items()
     ]
-    table = pd.DataFrame(lines, columns=["data set", "layer", "method", "rank"])
-    index = ["data set", "layer"]
-    table = table.pivot_table(index=index, columns="method", values="rank", sort=False)
+    table = pd.DataFrame(lines, columns=["data set", "method", "layer", "rank"])
+    index = ["data set", "method"]
+    table = table.pivot_table(index=index, columns="layer", values="rank", sort=False)
+    table = table[sorted(table.columns)]
     return table.round(1).reset_index().rename_axis(columns=None)
 
 

@@ -43,11 +43,15 @@ FITTING = {
     "cifar10": {3: (5, 7), 5: (9, 14)},
     "cifar100": {3: (2, 3), 5: (6, 9)},
 }
-# The spatial ones of them that found ranks are compared with.
+# The spatial ones of them that chosen ranks are compared with; digits has the network of MNIST.
 UNIFORM = {
-    name: {1: 1} | {budget: spatial for budget, (_, spatial) in FITTING[name].items()}
-    for name in ("fashion_mnist", "cifar10")
+    name: {1: 1} | {budget: spatial for budget, (_, spatial) in FITTING[like].items()}
+    for name, like in zip(
+        ("digits", "fashion_mnist", "cifar10"), ("fashion_mnist",) * 2 + ("cifar10",), strict=True
+    )
 }
+# Ranks found in training, and ranks chosen for a Conv2D network halfway.
+CHOSEN = ("automatic", "greedy", "product", "uniform")
 
 
 def _corrected_rows(dataset):
@@ -79,7 +83,7 @@ EXPERIMENTS = {
             (name, row, ("corrected",))
             for name, uniform in UNIFORM.items()
             for budget, rank in uniform.items()
-            for row in (f"spatial-{rank}", f"automatic-{budget}")
+            for row in (f"spatial-{rank}", *(f"{method}-{budget}" for method in CHOSEN))
         )
     ),
 }

@@ -245,7 +245,8 @@ def train_together(planned, progress=None):
         List of records, see `runs.write`.
 
     Raises:
-        ValueError: If the runs differ in more than their seeds, or the backend is not JAX.
+        ValueError: If the runs differ in more than their seeds or may end at different
+            ranks, or the backend is not JAX.
         datasets.DataError: If the data set can't be had.
         backend.DeviceError: If a GPU was asked for and there is none.
     """
@@ -253,6 +254,11 @@ def train_together(planned, progress=None):
     run, n = planned[0], len(planned)
     if any(dataclasses.replace(each, seed=run.seed) != run for each in planned):
         raise ValueError(f"Runs trained together differ in their seeds alone. Received: {planned}")
+    recipe, family = recipes.get(run.recipe), families.get(run.method, run.rank)
+    if n > 1 and family.rule:
+        raise ValueError(
+            f"Seeds that find different ranks can't be trained together. Received: {run.row}"
+        )
     data = datasets.load(run.dataset).limited(run.train_size, run.test_size)
     keras = backend.load()
     backend.check_device()
@@ -261,7 +267,6 @@ def train_together(planned, progress=None):
             "Only the JAX backend trains seeds together: set KERAS_BACKEND=jax. "
             f"Received: {backend.name()}"
         )
-    recipe = recipes.get(run.recipe)
     schedule = recipe.schedule(run.dataset)
     models = []
     for each in planned:
@@ -272,10 +277,12 @@ def train_together(planned, progress=None):
     if recipe.validation == "held-out":
         count = count * 9 // 10
     epoch_steps = math.ceil(count / recipe.batch_size)
-    rate = _rate(schedule, run.epochs * epoch_steps)
+    half = max(1, run.epochs // 2)  # of the epochs, where ranks are looked for
+    begun, ends = 0, half if family.rule else run.epochs
+    rate = _rate(schedule, ends * epoch_steps)
     model.optimizer = keras.optimizers.Adam(rate)
     steps = loop(models, model.optimizer, recipe.batch_size)
-    schedule_of_ranks = _rank_schedule(run, model)
+    schedule_of_ranks = _rank_schedule(run, model, half) if family.start > 1 else None
     if recipe.validation == "held-out":
         watched = steps.to_device(data.x_train[count:]), steps.to_device(data.y_train[count:])
     else:
@@ -294,7 +301,7 @@ def train_together(planned, progress=None):
                 continue
             state = steps.take(i)
             if callable(rate):
-                each.optimizer.learning_rate = float(rate((epoch + 1) * epoch_steps))
+                each.optimizer.learning_rate = float(rate((epoch + 1 - begun) * epoch_steps))
             each.ended(epoch, trained[i], evaluated[i], float(sum(model.losses)), seconds)
             if not callable(rate):
                 steps.set_rate(i, each.rate)
@@ -303,6 +310,12 @@ def train_together(planned, progress=None):
             if schedule_of_ranks:
                 schedule_of_ranks.on_epoch_end(epoch)
                 steps.update(i)
+        if family.rule and epoch + 1 == half:
+            # Trained anew from there, with a rise and fall of the rate of its own.
+            begun, rate = half, _rate(schedule, max(1, run.epochs - half) * epoch_steps)
+            models = [model := _converted(run, model, family.rule)]
+            model.optimizer = keras.optimizers.Adam(rate)
+            steps = loop(models, model.optimizer, recipe.batch_size)
         if progress:
             progress(epoch + 1, run.epochs)
         if all(each.stop_training for each in seeds):
@@ -345,24 +358,30 @@ def train_together(planned, progress=None):
                 "shown": _shown(model, data),
             }
         )
-        if schedule_of_ranks:
+        if schedule_of_ranks or family.rule:
             light = [layer for layer in model.layers if hasattr(layer, "break_even_rank")]
             records[-1]["ranks"] = {layer.name: layer.rank for layer in light}
     seconds = round((time.perf_counter() - clock) / n, 2)
     return [record | {"seconds": seconds} for record in records]
 
 
-def _rank_schedule(run, model):
-    """Returns the callback that finds a run's ranks in the first half of its epochs."""
-    if families.get(run.method, run.rank).start == 1:
-        return None
+def _rank_schedule(run, model, epochs):
+    """Returns the callback that finds a run's ranks in the first of its epochs."""
     from lightlayers import pruning, ranks
 
-    budget = ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
-    callback = pruning.RankSchedule(budget, max(1, run.epochs // 2))
+    callback = pruning.RankSchedule(ranks.Budget(like=f"K={run.rank}").resolve(run.dataset), epochs)
     callback.set_model(model)
     callback.on_train_begin()
     return callback
+
+
+def _converted(run, model, rule):
+    """Returns a trained Conv2D network made light by a rule, where the other methods are."""
+    from lightlayers import conversion, ranks
+
+    budget = ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
+    dense = [layer.name for layer in model.layers if layer.name.endswith(("_shortcut", "classes"))]
+    return conversion.convert(model, conversion.plan(model, budget, rule, exclude=dense))
 
 
 def _rate(schedule, steps):
@@ -458,7 +477,8 @@ def _train_all(missing, outputs, records, together):
 
     groups = {}
     for run in missing:
-        groups.setdefault(dataclasses.replace(run, seed=0) if together else run, []).append(run)
+        alike = together and not families.get(run.method, run.rank).rule
+        groups.setdefault(dataclasses.replace(run, seed=0) if alike else run, []).append(run)
     with tqdm(total=sum(run.epochs for run in missing), unit="epoch") as bar:
         for group in groups.values():
             run = group[0]

@@ -132,3 +132,36 @@ def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
     assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
     assert len(record["ranks"]) == 6 and min(record["ranks"].values()) >= 1
     assert len(set(record["ranks"].values())) > 1
+
+
+def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
+    whole = training.train(Run("digits", "conv2d", None, "corrected", epochs=3, train_size=320))
+    record = training.train(Run("digits", "product", 1, "corrected", epochs=6, train_size=320))
+    assert record["parameters"]["total"] <= 2649 < whole["parameters"]["total"]
+    light = record["ranks"]
+    assert light and set(light) <= {f"block{i}_conv{j}" for i in (1, 2, 3) for j in (1, 2)}
+    loss, rates = record["history"]["loss"], record["history"]["learning_rate"]
+    np.testing.assert_allclose(loss[:3], whole["history"]["loss"], rtol=1e-5)
+    assert loss[5] < loss[3]
+    # Each half has its own rise and fall.
+    assert rates[2] == rates[5] == 0 and rates[:2] == rates[3:5]
+
+
+def test_seeds_that_find_different_ranks_are_not_trained_together():
+    planned = [Run("digits", "greedy", 1, "corrected", seed, epochs=2) for seed in (1, 2)]
+    with pytest.raises(ValueError, match="can't be trained together. Received: greedy-1"):
+        training.train_together(planned)
+
+
+def test_together_trains_them_one_after_the_other(monkeypatch, tmp_path):
+    groups = []
+
+    def train_together(group, progress):
+        groups.append([(run.row, run.seed) for run in group])
+        return [{"run": vars(run), "id": run.id, "history": {"loss": []}} for run in group]
+
+    monkeypatch.setattr(training, "train_together", train_together)
+    planned = [Run("digits", "greedy", 1, "corrected", seed) for seed in (1, 2)]
+    planned += [Run("digits", "spatial", 3, "corrected", seed) for seed in (1, 2)]
+    training.collect(planned, tmp_path, together=True)
+    assert groups == [[("greedy-1", 1)], [("greedy-1", 2)], [("spatial-3", 1), ("spatial-3", 2)]]
