@@ -70,13 +70,14 @@ def of_ranks(frame, recipe="corrected"):
 def helps(frame, recipe, base):
     """Returns whether a change of a recipe helps on all data sets, as a sentence."""
     tables = {name: claims.ablation(frame, name, base) for name in dict.fromkeys(frame["dataset"])}
-    rows = [table[table["recipe"] == recipe] for table in tables.values()]
-    if not rows or any(row.empty or row["n"].iloc[0] < 5 for row in rows):
-        return "not decided: fewer than five seeds"
-    above = [name for name, row in zip(tables, rows, strict=True) if row["low"].iloc[0] > 0]
-    if len(above) == len(tables):
+    rows = {name: table[table["recipe"] == recipe] for name, table in tables.items()}
+    known = {name: row["low"].iloc[0] > 0 for name, row in rows.items() if (row["n"] >= 5).any()}
+    if rows and all(known.get(name) for name in rows):
         return "helps on both: it belongs into the recipe"
-    return f"its interval lies above zero on {', '.join(above) or 'neither'}: left out"
+    without = [name for name, above in known.items() if not above]
+    if without:  # whatever the others will say
+        return f"its interval does not lie above zero on {', '.join(without)}: left out"
+    return "not decided: fewer than five seeds"
 
 
 def aims(frame):

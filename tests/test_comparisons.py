@@ -112,9 +112,10 @@ def test_a_change_helps_only_if_it_does_on_all_data_sets():
         return comparisons.helps(frame(*found), "product-l2", "corrected")
 
     assert told(high, high).startswith("helps on both")
-    assert "above zero on mnist: left out" in told(high, low)
-    assert "above zero on neither: left out" in told(low, low)
+    assert told(high, low) == "its interval does not lie above zero on cifar10: left out"
+    assert "on mnist, cifar10: left out" in told(low, low)
     assert told(high[:4], high).startswith("not decided")
+    assert "on mnist: left out" in told(low, high[:4])  # the other can't change that
     assert comparisons.helps(frame(), "product-l2", "corrected").startswith("not decided")
 
 
