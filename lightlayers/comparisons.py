@@ -20,14 +20,18 @@ def gains(frame, pairs):
             recipe.
 
     Returns:
-        A `pandas.DataFrame`: `data set`, `method`, `over`, `n` (seeds that both have), `gain`
-        (mean difference in points), `low` and `high` (its 95% t-interval).
+        A `pandas.DataFrame` of the pairs with a common seed: `data set`, `method`, `over`, `n`
+        (seeds that both have), `gain` (mean difference in points), `low` and `high` (its 95%
+        t-interval), missing where there is one seed.
     """
     import pandas as pd
 
     lines = []
     for dataset, one, other in pairs:
         values = claims.paired(frame, dataset, one, other)
+        if not len(values):
+            continue
+        # One seed says nothing of how far the next would be.
         found = replication.mean_interval(values) if len(values) > 1 else [float("nan")] * 3
         names = [
             label if one[1] == other[1] else f"{label}, {recipe}" for label, recipe in (one, other)
