@@ -289,7 +289,8 @@ def train_together(planned, progress=None):
         watched = steps.to_device(data.x_test), steps.to_device(data.y_test)
     x, y = steps.to_device(data.x_train[:count]), steps.to_device(data.y_train[:count])
 
-    seeds = [_Seed(each, schedule) for each in planned]
+    searched = half if family.start > 1 or family.rule else 0
+    seeds = [_Seed(each, schedule, searched) for each in planned]
     for epoch in range(run.epochs):
         tick = time.perf_counter()
         orders = [each.order(count) if recipe.shuffle else np.arange(count) for each in seeds]
@@ -311,11 +312,13 @@ def train_together(planned, progress=None):
                 schedule_of_ranks.on_epoch_end(epoch)
                 steps.update(i)
         if family.rule and epoch + 1 == half:
-            # Trained anew from there, with a rise and fall of the rate of its own.
+            # A cosine rises and falls anew, for other weights; plateaus go on.
             begun, rate = half, _rate(schedule, max(1, run.epochs - half) * epoch_steps)
             models = [model := _converted(run, model, family.rule)]
             model.optimizer = keras.optimizers.Adam(rate)
             steps = loop(models, model.optimizer, recipe.batch_size)
+            if not callable(rate):
+                steps.set_rate(0, seeds[0].rate)
         if progress:
             progress(epoch + 1, run.epochs)
         if all(each.stop_training for each in seeds):
@@ -397,7 +400,7 @@ def _rate(schedule, steps):
 class _Seed:
     """One seed's order, schedule and history; Keras' callbacks get it in place of a model."""
 
-    def __init__(self, run, schedule):
+    def __init__(self, run, schedule, searched):
         keras = backend.load()
         self.run, self.history, self.state = run, {}, None
         self.stop_training = False
@@ -408,7 +411,10 @@ class _Seed:
         if plateau is not None:
             self._callbacks = [
                 keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.1, patience=plateau),
-                keras.callbacks.EarlyStopping("val_loss", patience=stop, mode="min"),
+                # Before its ranks are chosen, a network is larger than it may be.
+                keras.callbacks.EarlyStopping(
+                    "val_loss", patience=stop, mode="min", start_from_epoch=searched
+                ),
             ]
         for callback in self._callbacks:
             callback.set_model(self)

@@ -1,10 +1,21 @@
 """Ranks found in training: under the budget, survivors untouched, the dropped gone for good."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
-from lightlayers import Budget, LightConv2D, LightDense, RankSchedule, pruning, squeeze, training
+from lightlayers import (
+    Budget,
+    LightConv2D,
+    LightDense,
+    RankSchedule,
+    pruning,
+    recipes,
+    squeeze,
+    training,
+)
 from lightlayers.runs import Run
 
 numpy = keras.ops.convert_to_numpy
@@ -145,6 +156,17 @@ def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
     assert loss[5] < loss[3]
     # Each half has its own rise and fall.
     assert rates[2] == rates[5] == 0 and rates[:2] == rates[3:5]
+
+
+@pytest.mark.parametrize("method", ["automatic", "product"])
+def test_runs_do_not_stop_before_their_ranks_are_chosen_and_plateaus_go_on(method, monkeypatch):
+    hasty = recipes.Schedule(12, 1e-5, plateau_patience=1, stop_patience=1)
+    changed = dataclasses.replace(recipes.CORRECTED, name="hasty", schedules=(("digits", hasty),))
+    monkeypatch.setitem(recipes.RECIPES, "hasty", changed)
+    record = training.train(Run("digits", method, 1, "hasty", train_size=320))
+    rates = record["history"]["learning_rate"]
+    assert 6 < len(rates) <= 12 and record["parameters"]["total"] <= 2649
+    assert rates[5] < 1e-7 and (np.diff(rates) <= 0).all()
 
 
 def test_seeds_that_find_different_ranks_are_not_trained_together():
