@@ -163,10 +163,23 @@ def test_runs_do_not_stop_before_their_ranks_are_chosen_and_plateaus_go_on(metho
     hasty = recipes.Schedule(12, 1e-5, plateau_patience=1, stop_patience=1)
     changed = dataclasses.replace(recipes.CORRECTED, name="hasty", schedules=(("digits", hasty),))
     monkeypatch.setitem(recipes.RECIPES, "hasty", changed)
+    done, make = [], training.loop
+
+    def loop(*arguments):
+        steps = make(*arguments)
+        train, set_rate = steps.train, steps.set_rate
+        steps.train = lambda *values: done.append("train") or train(*values)
+        steps.set_rate = lambda i, rate: done.append(float(rate)) or set_rate(i, rate)
+        done.append("loop")
+        return steps
+
+    monkeypatch.setattr(training, "loop", loop)
     record = training.train(Run("digits", method, 1, "hasty", train_size=320))
     rates = record["history"]["learning_rate"]
     assert 6 < len(rates) <= 12 and record["parameters"]["total"] <= 2649
     assert rates[5] < 1e-7 and (np.diff(rates) <= 0).all()
+    if "loop" in done[1:]:
+        assert done[done.index("loop", 1) + 1] == pytest.approx(rates[6])
 
 
 def test_seeds_that_find_different_ranks_are_not_trained_together():
