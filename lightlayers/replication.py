@@ -7,7 +7,7 @@ import pathlib
 from lightlayers import families, published
 
 _COLUMNS = (
-    "dataset row label method rank recipe seed accuracy loss cross_entropy parameters "
+    "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
     "multiply_adds weight_file_bytes epochs seconds_per_epoch backend device"
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
@@ -24,8 +24,9 @@ def frame(records):
 
     Returns:
         A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
-        `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `parameters`,
-        `multiply_adds`, `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend`
+        `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
+        (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
+        `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend`
         and `device`.
     """
     import pandas as pd
@@ -34,6 +35,7 @@ def frame(records):
     for record in records:
         run, history = record["run"], record["history"]
         label = families.label(run["method"], run["rank"])
+        held_out = record["recipe"]["validation"] == "held-out"
         rows.append(
             {
                 "dataset": run["dataset"],
@@ -44,6 +46,7 @@ def frame(records):
                 "recipe": run["recipe"],
                 "seed": run["seed"],
                 **record["test"],
+                "held_out": history["val_accuracy"][-1] if held_out else math.nan,
                 "parameters": record["parameters"]["total"],
                 "multiply_adds": record["multiply_adds"],
                 "weight_file_bytes": record["weight_file_bytes"],

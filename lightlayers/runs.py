@@ -46,8 +46,9 @@ FITTING = {
 # The spatial ones of them that chosen ranks are compared with; digits has the network of MNIST.
 UNIFORM = {
     name: {1: 1} | {budget: spatial for budget, (_, spatial) in FITTING[like].items()}
-    for name, like in zip(
-        ("digits", "fashion_mnist", "cifar10"), ("fashion_mnist",) * 2 + ("cifar10",), strict=True
+    for name, like in (
+        ("digits", "fashion_mnist"),
+        *((name, name) for name in ("mnist", "fashion_mnist", "cifar10")),
     )
 }
 # Ranks found in training, and ranks chosen for a Conv2D network halfway.

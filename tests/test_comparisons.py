@@ -118,18 +118,31 @@ def test_a_change_helps_only_if_it_does_on_all_data_sets():
     assert comparisons.helps(frame(), "product-l2", "corrected").startswith("not decided")
 
 
-def test_aims_are_met_by_the_mean():
-    def reached(*accuracies):
-        table = comparisons.aims(frame(("mnist", "spatial", 9, accuracies, "corrected")))
-        return table.set_index("data set")["reached"].to_dict()
+def test_aims_are_met_by_the_mean_and_entries_chosen_on_held_out_images():
+    def reached(*groups):
+        found = []
+        for method, rank, parameters, held_out, accuracies in groups:
+            for seed, accuracy in enumerate(accuracies):
+                each = record("mnist", method, rank, seed, accuracy, "corrected")
+                each["recipe"] = {"validation": "held-out"}
+                each["history"]["val_accuracy"] = [0.1, held_out]
+                each["parameters"]["total"] = parameters
+                found.append(each)
+        table = comparisons.aims(replication.frame(found))
+        table = table[table["data set"] == "mnist"].set_index("entry")
+        return [tuple(line) for line in table[["method", "n", "reached"]].values]
 
-    assert reached(0.995, 0.994, 0.993)["mnist"] == "yes"
-    assert reached(0.994, 0.994, 0.993) == {
-        "mnist": "no",
-        "fashion_mnist": "not run",
-        "cifar10": "not run",
-        "cifar100": "not run",
-    }
+    ours = "spatial form (rank 9)"
+    before = ("spatial", 9, 5818, 0.992)
+    assert reached((*before, (0.995, 0.994, 0.993))) == [(ours, 3, "yes")] * 2
+    assert reached((*before, (0.994, 0.994, 0.993))) == [(ours, 3, "no")] * 2
+    assert reached((*before, (0.995, 0.995))) == [(ours, 2, "yes"), ("", 0, "not run")]
+    better = ("product", 3, 6130, 0.993, (0.990, 0.990, 0.990))  # on the test set it is not
+    large = ("conv2d", None, 18818, 0.999, (0.999, 0.999, 0.999))
+    few = ("channel", 6, 6000, 0.998, (0.998, 0.998))
+    entries = reached((*before, (0.995, 0.995, 0.995)), better, large, few)
+    assert entries == [(ours, 3, "yes"), ("Conv2D, then product ranks (as K = 3)", 3, "no")]
+    assert reached() == [(ours, 0, "not run"), ("", 0, "not run")]
 
 
 def test_found_ranks_are_averaged_over_the_seeds():

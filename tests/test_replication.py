@@ -21,6 +21,7 @@ def record(method, rank, seed, accuracy, parameters=100):
             "recipe": "paper",
             "seed": seed,
         },
+        "recipe": {"validation": "test"},
         "test": {"accuracy": accuracy, "loss": 1 - accuracy, "cross_entropy": (1 - accuracy) / 2},
         "parameters": {"total": parameters, "trainable": parameters},
         "multiply_adds": 1000,
