@@ -74,9 +74,9 @@ class _Factorized:
             if kwargs.pop(name, None) is not None:
                 self._refuse_adapters(name)
 
-    def _refuse_adapters(self, received, **_):
+    def _refuse_adapters(self, received, error=TypeError):
         name = type(self).__name__
-        raise TypeError(
+        raise error(
             f"{name} has a kernel of two trained factors already, and takes no LoRA or "
             f"quantisation. Received: {received!r}. Set `rank`, or use "
             f"keras.layers.{name.removeprefix('Light')} instead."
@@ -86,7 +86,8 @@ class _Factorized:
         self._refuse_adapters("enable_lora")
 
     def quantize(self, mode=None, *_, **__):
-        self._refuse_adapters("quantize")
+        # Model.quantize warns of such layers, leaves them as they are, and goes on.
+        self._refuse_adapters("quantize", NotImplementedError)
 
     def _add_factors(self, shapes, dense_shape, form, groups=1):
         if getattr(self, "quantization_mode", None):

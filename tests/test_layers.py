@@ -532,11 +532,24 @@ def test_wrong_arguments(make, kwargs, error, message):
         make(**kwargs)
 
 
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+def test_a_quantised_model_keeps_its_light_layers():
+    keras.utils.set_random_seed(0)
+    light = LightDense(8, rank=2)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8), light])
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    before = model.predict(x, verbose=0)
+    with pytest.warns(UserWarning, match="LightDense has a kernel of two trained factors"):
+        model.quantize("int8")
+    assert model.layers[0].quantization_mode == "int8" and light.factor_1.dtype == "float32"
+    np.testing.assert_allclose(model.predict(x, verbose=0), before, atol=0.1)
+
+
 @pytest.mark.parametrize(("make", "instead"), [(dense, "Dense"), (conv, "Conv2D")])
 def test_built_layers_refuse_adapters_and_unbuilt_ones_have_no_kernel(make, instead):
     with pytest.raises(TypeError, match=f"'enable_lora'.* keras.layers.{instead} instead"):
         make().enable_lora(4)
-    with pytest.raises(TypeError, match=f"'quantize'.* keras.layers.{instead} instead"):
+    with pytest.raises(NotImplementedError, match=f"'quantize'.* keras.layers.{instead} instead"):
         make().quantize("int8")
     unbuilt = type(make()).from_config(make().get_config())
     with pytest.raises(AttributeError, match="must build the layer"):
