@@ -96,9 +96,9 @@ def test_a_changed_widget_changes_what_is_shown():
     for control, value, expected in [
         (rank, 4, "7,878 parameters"),
         (method, "spatial", "No run of it by recipe paper is stored"),
-        (rank, 9, "rank 9"),
-        (dataset, "mnist", "6,117 parameters"),
-        (recipe, "corrected", "--rows spatial-9 --recipe corrected"),
+        (rank, 8, "rank 8"),  # of which no run is planned
+        (dataset, "mnist", "5,538 parameters"),
+        (recipe, "corrected", "--rows spatial-8 --recipe corrected"),
         (method, "conv2d", "18,706 parameters"),
         (dataset, "cifar100", "the paper, Table 4"),
     ]:
