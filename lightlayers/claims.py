@@ -232,8 +232,8 @@ def ablation(runs, dataset, base="paper"):
 
     Returns:
         A `pandas.DataFrame`: `recipe`, `n`, `accuracy` (mean), `sd`, `min`, `max`, `loss`,
-        `gain` (mean paired difference in points) and the ends `low` and `high` of its 95%
-        t-interval.
+        `pairs` (seeds that the other recipe has too), `gain` (mean difference over those, in
+        points) and the ends `low` and `high` of its 95% t-interval.
     """
     import pandas as pd
 
@@ -247,10 +247,10 @@ def ablation(runs, dataset, base="paper"):
             replication.mean_interval(gain) if len(gain) > 1 and recipe != base else [math.nan] * 3
         )
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
-        lines.append([*line, rows["loss"].mean(), *ends])
-    columns = "recipe n accuracy sd min max loss gain low high".split()
+        lines.append([*line, rows["loss"].mean(), len(gain), *ends])
+    columns = "recipe n accuracy sd min max loss pairs gain low high".split()
     return pd.DataFrame(lines, columns=columns).round(
-        dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[7:], 1)
+        dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[8:], 2)
     )
 
 

@@ -75,13 +75,14 @@ def helps(frame, recipe, base):
     """Returns whether a change of a recipe helps on all data sets, as a sentence."""
     tables = {name: claims.ablation(frame, name, base) for name in dict.fromkeys(frame["dataset"])}
     rows = {name: table[table["recipe"] == recipe] for name, table in tables.items()}
-    known = {name: row["low"].iloc[0] > 0 for name, row in rows.items() if (row["n"] >= 5).any()}
+    decided = {name: row for name, row in rows.items() if (row["pairs"] >= 5).any()}
+    known = {name: row["low"].iloc[0] > 0 for name, row in decided.items()}
     if rows and all(known.get(name) for name in rows):
         return "helps on both: it belongs into the recipe"
     without = [name for name, above in known.items() if not above]
     if without:  # whatever the others will say
         return f"its interval does not lie above zero on {', '.join(without)}: left out"
-    return "not decided: fewer than five seeds"
+    return "not decided: fewer than five pairs of seeds"
 
 
 def aims(frame):

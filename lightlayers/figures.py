@@ -253,6 +253,7 @@ def ablation(runs):
             axis.plot(values.mean(), i, "|", ms=16, mew=2.5, color=color)
         axis.set_yticks(range(len(order)), order)
         axis.invert_yaxis()
+        axis.locator_params(axis="x", nbins=5)
         if ours["accuracy"].min() < ours["accuracy"].max() / 2:
             axis.set_xlim(left=0)
         title = f"{name}, {ours['label'].iloc[0]}" if len(ours) else name

@@ -105,8 +105,9 @@ def test_ablation_pairs_the_seeds_with_those_of_the_paper():
     table = claims.ablation(runs, "cifar10").set_index("recipe")
     assert table.loc["paper", ["n", "accuracy"]].tolist() == [3, 0.31]
     assert pd.isna(table.loc["paper", "gain"])
-    # Gains 10, 11, 9 points: mean 10, t(0.975, 2) · 1 / sqrt(3) = 2.5.
-    assert table.loc["no-scale", ["gain", "low", "high"]].tolist() == [10.0, 7.5, 12.5]
+    # Gains 10, 11, 9 points: mean 10, t(0.975, 2) · 1 / sqrt(3) = 2.484.
+    found = table.loc["no-scale", ["pairs", "gain", "low", "high"]].tolist()
+    assert found == [3, 10.0, 7.52, 12.48]
 
 
 def test_headline_counts_runs_and_verdicts():

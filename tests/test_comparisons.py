@@ -114,6 +114,10 @@ def test_a_change_helps_only_if_it_does_on_all_data_sets():
     assert told(high, low) == "its interval does not lie above zero on cifar10: left out"
     assert "on mnist, cifar10: left out" in told(low, low)
     assert told(high[:4], high).startswith("not decided")
+    unpaired = [("mnist", "spatial", 9, low[:3], "corrected")]
+    unpaired += [("mnist", "spatial", 9, high, "product-l2")]
+    found = comparisons.helps(frame(*unpaired), "product-l2", "corrected")
+    assert found.startswith("not decided")
     assert "on mnist: left out" in told(low, high[:4])  # the other can't change that
     assert comparisons.helps(frame(), "product-l2", "corrected").startswith("not decided")
 
