@@ -30,6 +30,11 @@ class Family:
     start: int = 1
     rule: str = ""
 
+    @property
+    def chooses(self):
+        """Whether each layer gets a rank of its own, in the first half of the epochs."""
+        return self.start > 1 or bool(self.rule)
+
 
 def _conv2d(filters, kernel_size, rank, recipe, **kwargs):
     layers = backend.load().layers

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from lightlayers import datasets, families, published, replication
-from lightlayers.runs import CHOSEN, UNIFORM
+from lightlayers.runs import BUDGETS, CHOSEN
 
 # Okabe and Ito's colours, told apart by all: green, blue, orange, vermilion, grey.
 _VERDICT_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D55E00", "#999999")
@@ -269,16 +269,10 @@ def chosen_ranks(runs):
     """
     import seaborn as sns
 
-    budgets = {
-        (name, row): budget
-        for name, uniform in UNIFORM.items()
-        for budget, rank in uniform.items()
-        for row in (f"spatial-{rank}", *(f"{method}-{budget}" for method in CHOSEN))
-    }
     keys = zip(runs["dataset"], runs["row"], strict=True)
     ways = runs["method"].map({"spatial": "one rank", "automatic": "found in training"})
     ways = ways.fillna("Conv2D, then " + runs["method"])
-    table = runs.assign(budget=[f"K = {budgets[key]}" for key in keys], ranks=ways)
+    table = runs.assign(budget=[f"K = {BUDGETS[key]}" for key in keys], ranks=ways)
     names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
     figure, axes = _axes(len(names), width=4.2 * len(names) + 1, squeeze=False)
     # The same colours in all panels, whichever rows a panel has.

@@ -26,8 +26,7 @@ def frame(records):
         A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
         `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
         (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
-        `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend`
-        and `device`.
+        `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend` and `device`.
     """
     import pandas as pd
 

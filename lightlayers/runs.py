@@ -51,8 +51,14 @@ UNIFORM = {
         *((name, name) for name in ("mnist", "fashion_mnist", "cifar10")),
     )
 }
-# Ranks found in training, and ranks chosen for a Conv2D network halfway.
-CHOSEN = ("automatic", "greedy", "product", "uniform")
+# The methods that choose ranks, and which row of "ranks" has which K's parameters.
+CHOSEN = tuple(family.name for family in families.FAMILIES.values() if family.chooses)
+BUDGETS = {
+    (name, row): budget
+    for name, uniform in UNIFORM.items()
+    for budget, rank in uniform.items()
+    for row in (f"spatial-{rank}", *(f"{method}-{budget}" for method in CHOSEN))
+}
 
 
 def _corrected_rows(dataset):
@@ -79,14 +85,7 @@ EXPERIMENTS = {
         ),
         SEEDS,
     ),
-    "ranks": Experiment(
-        tuple(
-            (name, row, ("corrected",))
-            for name, uniform in UNIFORM.items()
-            for budget, rank in uniform.items()
-            for row in (f"spatial-{rank}", *(f"{method}-{budget}" for method in CHOSEN))
-        )
-    ),
+    "ranks": Experiment(tuple((name, row, ("corrected",)) for name, row in BUDGETS)),
 }
 NAMES = (*datasets.NAMES, *EXPERIMENTS)
 

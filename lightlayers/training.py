@@ -289,8 +289,7 @@ def train_together(planned, progress=None):
         watched = steps.to_device(data.x_test), steps.to_device(data.y_test)
     x, y = steps.to_device(data.x_train[:count]), steps.to_device(data.y_train[:count])
 
-    searched = half if family.start > 1 or family.rule else 0
-    seeds = [_Seed(each, schedule, searched) for each in planned]
+    seeds = [_Seed(each, schedule, half if family.chooses else 0) for each in planned]
     for epoch in range(run.epochs):
         tick = time.perf_counter()
         orders = [each.order(count) if recipe.shuffle else np.arange(count) for each in seeds]
@@ -361,30 +360,36 @@ def train_together(planned, progress=None):
                 "shown": _shown(model, data),
             }
         )
-        if schedule_of_ranks or family.rule:
+        if family.chooses:
             light = [layer for layer in model.layers if hasattr(layer, "break_even_rank")]
             records[-1]["ranks"] = {layer.name: layer.rank for layer in light}
     seconds = round((time.perf_counter() - clock) / n, 2)
     return [record | {"seconds": seconds} for record in records]
 
 
+def _budget(run):
+    from lightlayers import ranks
+
+    return ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
+
+
 def _rank_schedule(run, model, epochs):
     """Returns the callback that finds a run's ranks in the first of its epochs."""
-    from lightlayers import pruning, ranks
+    from lightlayers import pruning
 
-    callback = pruning.RankSchedule(ranks.Budget(like=f"K={run.rank}").resolve(run.dataset), epochs)
+    callback = pruning.RankSchedule(_budget(run), epochs)
     callback.set_model(model)
     callback.on_train_begin()
     return callback
 
 
 def _converted(run, model, rule):
-    """Returns a trained Conv2D network made light by a rule, where the other methods are."""
-    from lightlayers import conversion, ranks
+    """Returns a trained Conv2D network made light by a rule, but for shortcuts and head."""
+    from lightlayers import conversion
 
-    budget = ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
     dense = [layer.name for layer in model.layers if layer.name.endswith(("_shortcut", "classes"))]
-    return conversion.convert(model, conversion.plan(model, budget, rule, exclude=dense))
+    plan = conversion.plan(model, _budget(run), rule, exclude=dense)
+    return conversion.convert(model, plan)
 
 
 def _rate(schedule, steps):
