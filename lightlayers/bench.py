@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import resource
 import subprocess
 import sys
@@ -187,12 +188,26 @@ def _forward(model):
     return lambda x: call(x).numpy()
 
 
-def _network_tasks(run):
+def _step_memory(model, batch_size):
+    """Megabytes that a training step holds: what all layers compute for its images, and of each
+    parameter the value, the gradient and Adam's two moments."""
+    computed = sum(map(families.activations, model.layers))
+    return 4 * (batch_size * computed + 4 * model.count_params()) / 1e6
+
+
+def _weight_file(model):
+    """Kilobytes of a network's `.weights.h5`, without an optimiser's."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder, "network.weights.h5")
+        model.save_weights(file)
+        return file.stat().st_size / 1e3
+
+
+def _network_tasks(run, model):
     """What is timed of one network: name -> function, and the steps of one call."""
     keras = backend.load()
     recipe = recipes.get(run.recipe)
     x, y, _ = _images(run.dataset)
-    model = networks.build(run.dataset, run.method, run.rank, recipe)
     forward = _forward(model)
     found = {}
     for count in _BATCHES:
@@ -243,7 +258,7 @@ def _in_turn(tasks, base):
 
 
 def measure_networks(planned, say=print):
-    """Times networks: forward passes of one image and of a batch, and a training step.
+    """Measures networks: time of a forward pass and of a training step, memory, weight file.
 
     Args:
         planned: List of `runs.Run`, one per row.
@@ -251,20 +266,41 @@ def measure_networks(planned, say=print):
 
     Returns:
         Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
-        `task` (`"forward 1"`, `"forward 256"` images, or `"train"`, one step),
-        `milliseconds`, `low`, `high`, and `ratio` to the data set's first row.
+        `task`, what was measured, and `ratio` to the data set's first row. Tasks
+        `"forward 1"`, `"forward 256"` (images) and `"train"` (one step) have `milliseconds`,
+        `low` and `high`. `"memory"` has `megabytes`, counted and not measured: of each
+        image of a step what all layers compute, of each parameter four values (itself, its
+        gradient, Adam's two moments). `"file"` has `kilobytes`, of `save_weights`.
     """
     rows = []
     for dataset in dict.fromkeys(run.dataset for run in planned):
         chosen = [run for run in planned if run.dataset == dataset]
+        models = {
+            run: networks.build(run.dataset, run.method, run.rank, run.recipe) for run in chosen
+        }
+        sizes = {
+            (run.row, task): size
+            for run, model in models.items()
+            for task, size in {
+                "memory": {"megabytes": _step_memory(model, recipes.get(run.recipe).batch_size)},
+                "file": {"kilobytes": _weight_file(model)},
+            }.items()
+        }
         tasks = {
-            (run.row, name): task for run in chosen for name, task in _network_tasks(run).items()
+            (run.row, name): task
+            for run, model in models.items()
+            for name, task in _network_tasks(run, model).items()
         }
         found = _in_turn(tasks, lambda key, first=chosen[0].row: (first, key[1]))
         rows += [
             {"dataset": dataset, "row": row, "task": task, **times}
             for (row, task), times in found.items()
         ]
+        for (row, task), size in sizes.items():
+            ((unit, value),) = size.items()
+            ratio = value / sizes[chosen[0].row, task][unit]
+            line = {"dataset": dataset, "row": row, "task": task, unit: round(value, 3)}
+            rows.append(line | {"ratio": round(ratio, 4)})
         say(f"{dataset}: {len(chosen)} networks")
     return {"environment": training._environment(), "rows": rows}
 
@@ -411,9 +447,7 @@ def measure_layers(shapes=LAYERS, say=print):
         for (key, task), times in found.items():
             layer = known[key]
             macs = families.multiply_adds(layer)
-            kept = size**2 * (channels + filters)
-            if key[3] == "factored":
-                kept += math.prod(families.hidden_shape(layer)[1:])
+            kept = size**2 * channels + families.activations(layer)
             row = {"size": size, "channels": channels, "filters": filters, "images": count}
             row |= dict(zip(("method", "form", "rank", "implementation"), key, strict=True))
             row |= {"task": task, **times, "multiply_adds": macs}

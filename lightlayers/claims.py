@@ -6,7 +6,7 @@ from lightlayers import families, published, replication
 
 VERDICTS = ("HOLDS", "HOLDS IN PART", "FAILS", "UNDECIDED", "NOT RUN", "NO CLAIM")
 _ROUNDING, _TOLERANCE = 0.5, 1.0  # points: a drop is printed in whole ones
-_SAME_TIME = 0.05  # two times that differ by less are called equal
+_SAME = 0.05  # two costs that differ by less are called equal
 
 
 def paired(runs, dataset, first, second):
@@ -64,22 +64,24 @@ def _count(claim, row, base):
     return "HOLDS" if holds else "FAILS", text
 
 
-def _times(timings, tasks):
+def _ratios(timings, tasks):
     """Ratios to Conv2D of the rows that the paper's claims are about."""
-    headline = {(c.dataset, f"lightlayers-{c.rank}") for c in published.CLAIMS if c.dataset}
-    return {
-        (row["dataset"], row["task"]): row["ratio"]
-        for row in timings["rows"]
-        if (row["dataset"], row["row"]) in headline and row["task"] in tasks
-    }
+    headline = {(c.dataset, f"lightlayers-{c.rank}"): c.rank for c in published.CLAIMS if c.dataset}
+    found = {}
+    for row in timings["rows"]:
+        rank = headline.get((row["dataset"], row["row"]))
+        if rank and row["task"] in tasks:
+            several = f" {row['task']}" if len(tasks) > 1 else ""
+            found[f"{row['dataset']} K = {rank}{several}"] = row["ratio"]
+    return found
 
 
 def _less(ratios):
     if not ratios:
         return "NOT RUN"
-    if all(ratio < 1 - _SAME_TIME for ratio in ratios):
+    if all(ratio < 1 - _SAME for ratio in ratios):
         return "HOLDS"
-    return "FAILS" if all(ratio > 1 - _SAME_TIME for ratio in ratios) else "HOLDS IN PART"
+    return "FAILS" if all(ratio > 1 - _SAME for ratio in ratios) else "HOLDS IN PART"
 
 
 def judge(runs, timings=None):
@@ -90,7 +92,7 @@ def judge(runs, timings=None):
     "around" if the interval lies within 1 point more on either side. A ratio of parameters
     holds within 5%. That few parameters explain a low accuracy fails if the same number of
     them, trained otherwise, is better by more than 1 point. "Less" of a cost holds if it is
-    less in every network that the claims are about; times within 5% count as equal.
+    less in every network that the claims are about; within 5% counts as equal.
 
     Args:
         runs: DataFrame, as `replication.frame` returns it, of all data sets and recipes.
@@ -151,39 +153,36 @@ def _add_collapse(add, number, claim, label, runs):
     add(number, "few parameters explain the low accuracy: in our runs", verdict, told)
 
 
+_COSTS = (
+    (5, "less computation: inference time, of Conv2D's", ("forward 1", "forward 256")),
+    (5, "less computation: training time, of Conv2D's", ("train",)),
+    (5, "less computation: training memory, of Conv2D's", ("memory",)),
+    (6, "smaller weight file, of Conv2D's", ("file",)),
+)
+
+
 def _add_costs(add, runs, timings):
     paper = runs[runs["recipe"] == "paper"]
-    table = paper.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
+    counts = paper.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
+    macs = {}
+    for claim in published.CLAIMS[:4]:
+        keys = [(claim.dataset, x) for x in ("Conv2D", families.label("lightlayers", claim.rank))]
+        if all(key in counts.index for key in keys):
+            base, ours = (counts.loc[key, "multiply_adds"] for key in keys)
+            macs[f"{claim.dataset} K = {claim.rank}"] = ours / base
 
-    def shares(column):
-        found = {}
-        for claim in published.CLAIMS[:4]:
-            keys = [
-                (claim.dataset, x) for x in ("Conv2D", families.label("lightlayers", claim.rank))
-            ]
-            if all(key in table.index for key in keys):
-                base, ours = (table.loc[key, column] for key in keys)
-                found[f"{claim.dataset} K = {claim.rank}"] = ours / base
-        return found
+    def told(found, otherwise):
+        return ", ".join(f"{key}: {value:.2f}" for key, value in found.items()) or otherwise
 
-    def told(found):
-        return ", ".join(f"{key}: {value:.2f}" for key, value in found.items()) or "no runs yet"
-
-    macs = shares("multiply_adds")
-    add(5, "less computation: multiply-adds, of Conv2D's", _less(macs.values()), told(macs))
-    if timings is None:
-        add(5, "less computation: time", "NOT RUN", "lightlayers bench networks")
-    else:
-        device = timings["environment"]
-        where = f"{device['processor']}, {device['backend']}"
-        kinds = {"inference": ("forward 1", "forward 256"), "training": ("train",)}
-        for kind, tasks in kinds.items():
-            ratios = _times(timings, tasks)
-            values = {f"{dataset} {task}": ratio for (dataset, task), ratio in ratios.items()}
-            part = f"less computation: {kind} time, of Conv2D's"
-            add(5, part, _less(ratios.values()), f"{told(values)} ({where})")
-    files = shares("weight_file_bytes")
-    add(6, "smaller weight file, of Conv2D's", _less(files.values()), told(files))
+    part = "less computation: multiply-adds, of Conv2D's"
+    add(5, part, _less(macs.values()), told(macs, "no runs yet"))
+    for number, part, tasks in _COSTS:
+        ratios = _ratios(timings, tasks) if timings else {}
+        line = told(ratios, "lightlayers bench networks")
+        if ratios and part.endswith("time, of Conv2D's"):
+            device = timings["environment"]
+            line += f" ({device['processor']}, {device['backend']})"
+        add(number, part, _less(ratios.values()), line)
 
 
 def _add_losses(add, runs):

@@ -151,6 +151,23 @@ def hidden_shape(layer, input_shape=None):
     return first.compute_output_shape(input_shape or layer.input.shape)
 
 
+def activations(layer):
+    """Returns how many values a built layer computes for one image: its output, and what is
+    between its two convolutions, if it has two."""
+    keras = backend.load()
+    from lightlayers import layers
+
+    out = layer.output.shape[1:]
+    count = math.prod(out)
+    if isinstance(layer, layers.LightConv2D):
+        if layer.implementation == "merged":  # "auto" is not, in training
+            return count
+        return count + math.prod(hidden_shape(layer)[1:])
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return count + count // layer.filters * layer.pointwise_kernel.shape[-2]
+    return count
+
+
 def multiply_adds(layer, input_shape=None):
     """Returns the multiply-adds of one built layer for one image.
 

@@ -8,7 +8,7 @@ from lightlayers import families, published
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
-    "multiply_adds weight_file_bytes epochs seconds_per_epoch backend device"
+    "multiply_adds epochs seconds_per_epoch backend device"
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
 MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}
@@ -26,7 +26,7 @@ def frame(records):
         A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
         `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
         (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
-        `weight_file_bytes`, `epochs`, `seconds_per_epoch`, `backend` and `device`.
+        `epochs`, `seconds_per_epoch`, `backend` and `device`.
     """
     import pandas as pd
 
@@ -48,7 +48,6 @@ def frame(records):
                 "held_out": history["val_accuracy"][-1] if held_out else math.nan,
                 "parameters": record["parameters"]["total"],
                 "multiply_adds": record["multiply_adds"],
-                "weight_file_bytes": record["weight_file_bytes"],
                 "epochs": len(history["loss"]),
                 # The first epoch holds the compilation, if there is more than one.
                 "seconds_per_epoch": float(pd.Series(history["seconds"]).iloc[-2:].median()),
@@ -238,22 +237,31 @@ def networks(runs, timings=None):
 
     Returns:
         A `pandas.DataFrame`: `method`, `parameters`, `of ...` (their share of the
-        first row's), `multiply-adds`, `weight file` (kB), and of the timings, in
-        milliseconds, `1 image`, `256 images` (a forward pass) and `training step`.
+        first row's), `multiply-adds`, `epoch (s)` (of training, the median over the
+        runs, which share their machine with others), and of the timings `1 image (ms)`,
+        `256 images (ms)` (a forward pass), `training step (ms)`, `training step (MB)` and
+        `weight file (kB)`.
     """
     table = runs.drop_duplicates("label")[
-        ["dataset", "row", "label", "parameters", "multiply_adds", "weight_file_bytes"]
+        ["dataset", "row", "label", "parameters", "multiply_adds"]
     ].reset_index(drop=True)
-    table["weight file (kB)"] = (table.pop("weight_file_bytes") / 1000).round(1)
-    tasks = {"forward 1": "1 image", "forward 256": "256 images", "train": "training step"}
-    for task, name in tasks.items() if timings else ():
+    epochs = runs.groupby("label")["seconds_per_epoch"].median()
+    table["epoch (s)"] = table["label"].map(epochs).round(1)
+    tasks = {
+        "forward 1": ("1 image (ms)", "milliseconds"),
+        "forward 256": ("256 images (ms)", "milliseconds"),
+        "train": ("training step (ms)", "milliseconds"),
+        "memory": ("training step (MB)", "megabytes"),
+        "file": ("weight file (kB)", "kilobytes"),
+    }
+    for task, (name, unit) in tasks.items() if timings else ():
         known = {
-            (row["dataset"], row["row"]): row["milliseconds"]
+            (row["dataset"], row["row"]): row[unit]
             for row in timings["rows"]
             if row["task"] == task
         }
         keys = zip(table["dataset"], table["row"], strict=True)
-        table[f"{name} (ms)"] = [round(known.get(key, math.nan), 2) for key in keys]
+        table[name] = [round(known.get(key, math.nan), 2) for key in keys]
     table = table.drop(columns=["dataset", "row"])
     if not table.empty:
         share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)

@@ -10,7 +10,6 @@ import pathlib
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 import types
 
@@ -352,7 +351,6 @@ def train_together(planned, progress=None):
                     "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
                 },
                 "multiply_adds": sum(families.multiply_adds(layer) for layer in model.layers),
-                "weight_file_bytes": _weight_file_bytes(model),
                 "history": each.history,
                 "started": started.isoformat(timespec="seconds"),
                 "environment": environment,
@@ -510,13 +508,6 @@ def _train_all(missing, outputs, records, together):
 def _tell(run, epoch, epochs):
     if file := os.environ.get(PROGRESS):
         pathlib.Path(file).write_text(json.dumps({"id": run.id, "epoch": epoch, "epochs": epochs}))
-
-
-def _weight_file_bytes(model):
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder, "model.weights.h5")
-        model.save_weights(file)
-        return file.stat().st_size
 
 
 def _shown(model, data):

@@ -71,13 +71,23 @@ def test_costs_are_of_the_networks_that_the_claims_are_about():
     rows = [
         {"dataset": claim.dataset, "row": f"lightlayers-{claim.rank}", "task": task, "ratio": ratio}
         for claim in published.CLAIMS[:4]
-        for task, ratio in (("forward 1", 0.8), ("forward 256", 1.3), ("train", 1.0))
+        for task, ratio in (
+            ("forward 1", 0.8),
+            ("forward 256", 1.3),
+            ("train", 1.0),
+            ("memory", 0.9),
+            ("file", 0.5),
+        )
     ]
     rows.append({"dataset": "mnist", "row": "lightlayers-1", "task": "train", "ratio": 0.1})
     timings = {"environment": {"processor": "X", "backend": "tensorflow"}, "rows": rows}
-    found = verdicts(frame(("mnist", "conv2d", None, [0.9])), 5, timings)
+    runs = frame(("mnist", "conv2d", None, [0.9]))
+    assert verdicts(runs, 6, timings) == {"smaller weight file, of Conv2D's": "HOLDS"}
+    assert verdicts(runs, 6) == {"smaller weight file, of Conv2D's": "NOT RUN"}
+    found = verdicts(runs, 5, timings)
     assert found["less computation: inference time, of Conv2D's"] == "HOLDS IN PART"
     assert found["less computation: training time, of Conv2D's"] == "FAILS"
+    assert found["less computation: training memory, of Conv2D's"] == "HOLDS"
 
 
 def test_losses_that_do_not_belong_to_their_accuracies():

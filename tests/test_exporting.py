@@ -42,11 +42,24 @@ def test_each_format_agrees_with_keras(model, images, tmp_path):
 
 def test_a_wrong_file_would_be_seen(model, images, tmp_path, monkeypatch):
     true = exporting._tflite
-    monkeypatch.setattr(
-        exporting, "_tflite", lambda file: lambda image: np.roll(true(file)(image), 1)
-    )
+
+    def wrong(file):
+        runtime, predict = true(file)
+        return runtime, lambda image: np.roll(predict(image), 1)
+
+    monkeypatch.setattr(exporting, "_tflite", wrong)
     table = exporting.export(model, tmp_path, images, ["float32"])
     assert table["same class"].item() < 0.5
+
+
+def test_what_xnnpack_refuses_runs_without_it(images, tmp_path):
+    """Logits that hardly differ: the head's scales lie too far apart for XNNPACK."""
+    keras.utils.set_random_seed(42)
+    network = networks.build("digits", "lightlayers", 2)
+    network.layers[-1].factor_1.assign(network.layers[-1].factor_1 * 1e-4)
+    table = exporting.export(network, tmp_path, images, ["float32", "int8"])
+    assert table["runtime"].tolist() == ["TFLite with XNNPACK", "TFLite"]
+    assert table["largest difference"].max() < 0.05
 
 
 def test_command_exports_a_saved_model(model, tmp_path, capsys):

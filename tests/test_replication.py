@@ -25,7 +25,6 @@ def record(method, rank, seed, accuracy, parameters=100):
         "test": {"accuracy": accuracy, "loss": 1 - accuracy, "cross_entropy": (1 - accuracy) / 2},
         "parameters": {"total": parameters, "trainable": parameters},
         "multiply_adds": 1000,
-        "weight_file_bytes": 4321,
         "history": {
             "loss": [1.0, 0.5],
             "val_accuracy": [accuracy / 2, accuracy],
@@ -58,7 +57,6 @@ def test_summary_is_mean_and_spread_over_seeds(runs):
 def test_networks_gives_the_share_of_the_first_row(runs):
     table = replication.networks(runs)
     assert list(table["of Conv2D"]) == ["100%", "50%"]
-    assert list(table["weight file (kB)"]) == [4.3, 4.3]
 
 
 def test_conclusions_pair_the_seeds(runs):
@@ -73,11 +71,20 @@ def test_networks_takes_the_timings_of_its_own_rows(runs):
     rows = [
         {"dataset": "digits", "row": "lightlayers-2", "task": "train", "milliseconds": 12.345},
         {"dataset": "mnist", "row": "conv2d", "task": "train", "milliseconds": 99},
+        {"dataset": "digits", "row": "lightlayers-2", "task": "memory", "megabytes": 1.234},
+        {"dataset": "digits", "row": "lightlayers-2", "task": "file", "kilobytes": 4.321},
     ]
     table = replication.networks(runs, {"rows": rows}).set_index("method")
     assert table.loc["LightLayers (K = 2)", "training step (ms)"] == 12.35
+    assert table.loc["LightLayers (K = 2)", "training step (MB)"] == 1.23
+    assert table.loc["LightLayers (K = 2)", "weight file (kB)"] == 4.32
     assert table["training step (ms)"].isna().to_dict()["Conv2D"]
-    assert replication.networks(runs).columns[-1] == "weight file (kB)"
+    assert replication.networks(runs).columns[-1] == "epoch (s)"
+    slow = runs.assign(seconds_per_epoch=[float(seed) for seed in runs["seed"]])
+    seeds = slow.groupby("label")["seed"].median()
+    assert (
+        replication.networks(slow).set_index("method")["epoch (s)"].equals(seeds.loc[table.index])
+    )
 
 
 def test_save_writes_csv_markdown_and_latex(runs, tmp_path):

@@ -1,0 +1,126 @@
+"""The benchmarks run, say what they measured, and count memory right; times are not asserted."""
+
+import json
+
+import keras
+import pytest
+
+from lightlayers import LightConv2D, bench, cli, exporting, families, networks, replication, runs
+
+ROWS = ["conv2d", "lightlayers-2"]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    for name, value in {"_ROUNDS": 2, "_STEPS": 2, "_LEAST": 0, "_WARM": 1, "_REPEATS": 1}.items():
+        monkeypatch.setattr(bench, name, value)
+    monkeypatch.setattr(bench, "_BATCHES", (1, 256))
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return runs.plan("digits", ROWS, [42], epochs=1)
+
+
+def test_networks(planned, tmp_path, capsys):
+    arguments = ["bench", "networks", "--names", "digits", "--rows", ",".join(ROWS)]
+    assert cli.main([*arguments, "--outputs", str(tmp_path)]) == 0
+    assert "networks.json" in capsys.readouterr().out
+    timings = replication.timings(tmp_path)
+    found = {(row["row"], row["task"]): row for row in timings["rows"]}
+    times = ["forward 1", "forward 256", "train"]
+    assert set(found) == {(row, task) for row in ROWS for task in [*times, "memory", "file"]}
+    assert {row["ratio"] for (name, _), row in found.items() if name == "conv2d"} == {1}
+    assert all(found[row, task]["milliseconds"] > 0 for row in ROWS for task in times)
+
+    # Of an image of 8 × 8: convolution, normalisation and ReLU, twice; the pool leaves a quarter.
+    places = {8: 64, 16: 16, 32: 4}
+    values = 64 + sum(n * (6 * size + size // 4) for n, size in places.items()) + 32 + 10
+    between = sum(2 * 2 * size for size in places.values())
+    for row, computed, run in zip(ROWS, (values, values + between), planned, strict=True):
+        model, file = networks.build("digits", run.method, run.rank), tmp_path / "n.weights.h5"
+        megabytes = (64 * computed + 4 * model.count_params()) * 4 / 1e6
+        assert found[row, "memory"]["megabytes"] == pytest.approx(megabytes, abs=6e-4)
+        # In records of some versions it held Adam's moments as well, three times as much.
+        model.save_weights(file)
+        assert found[row, "file"]["kilobytes"] == file.stat().st_size / 1000
+    for task, unit in (("memory", "megabytes"), ("file", "kilobytes")):
+        ratio = found["lightlayers-2", task][unit] / found["conv2d", task][unit]
+        assert found["lightlayers-2", task]["ratio"] == pytest.approx(ratio, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "between"),
+    [
+        (lambda: keras.layers.Conv2D(6, 3, padding="same"), 0),
+        (lambda: keras.layers.SeparableConv2D(6, 3, padding="same", depth_multiplier=2), 8),
+        (lambda: LightConv2D(6, 3, padding="same", rank=5), 5),
+        (lambda: LightConv2D(6, 3, padding="same", rank=5, form="spatial"), 5),
+        (lambda: LightConv2D(6, 3, padding="same", rank=5, form="channel"), 5),
+        (
+            lambda: LightConv2D(
+                6, 3, padding="same", rank=5, form="channel", implementation="merged"
+            ),
+            0,
+        ),
+    ],
+)
+def test_activations_count_what_is_between_the_factors(make, between):
+    layer = make()
+    layer(keras.Input((7, 9, 4)))
+    assert families.activations(layer) == 7 * 9 * (6 + between)
+
+
+def test_layers():
+    found = bench.measure_layers(((6, 16, 16, 1),), say=lambda line: None)
+    rows = {
+        tuple(row[k] for k in ("method", "form", "rank", "implementation", "task")): row
+        for row in found["rows"]
+    }
+    conv2d = rows["Conv2D", "", 0, "", "forward"]
+    assert (conv2d["ratio"], conv2d["multiply_adds"]) == (1, 36 * 9 * 16 * 16)
+    assert conv2d["activations"] == 4 * 36 * (16 + 16)
+    forms = {key[1:4:2] for key in rows if key[0] == "LightConv2D"}
+    assert forms == {
+        ("paper", "factored"),
+        *((form, how) for form in ("channel", "spatial") for how in ("factored", "merged")),
+    }
+    two = rows["LightConv2D", "spatial", 6, "factored", "train"]
+    assert two["activations"] == 4 * 36 * (16 + 6 + 16) and "share" not in two
+    assert found["matrix_rate"] > 0 and 0 < conv2d["share"]
+    json.dumps(found)
+
+
+def test_together(planned):
+    if keras.backend.backend() != "jax":
+        with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax"):
+            bench.measure_together(planned)
+        return
+    found = bench.measure_together(planned[:1], seeds=(1, 2), say=lambda line: None)
+    assert [row["seeds"] for row in found["rows"]] == [1, 2]
+    assert found["rows"][0]["speedup"] == 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow exports")
+@pytest.mark.filterwarnings("ignore")  # TFLite's interpreter announces its successor
+def test_export_compares_each_format_with_the_same_of_the_first_row(planned):
+    rows = bench.measure_export(planned, count=8, say=lambda line: None)["rows"]
+    formats = exporting.available()
+    assert [(row["row"], row["format"]) for row in rows] == [(r, f) for r in ROWS for f in formats]
+    first, second = rows[: len(formats)], rows[len(formats) :]
+    assert {row["runtime"] for row in first} <= {"TFLite with XNNPACK", "ONNX Runtime"}
+    assert {row["kB ratio"] for row in first} == {row["time ratio"] for row in first} == {1}
+    for one, two in zip(first, second, strict=True):
+        assert two["kB ratio"] == pytest.approx(two["kB"] / one["kB"], abs=1e-3)
+
+
+def test_the_grid_measures_each_network_in_processes_of_its_own(planned):
+    table = bench.grid(planned[:1], ["fit", "suite"], steps=2, say=lambda line: None)
+    assert table["row"].tolist() == ["conv2d", ""]
+    assert (table[["fit (ms/step)", "fit (MB)", "suite", "suite (MB)"]] > 0).all(axis=None)
+
+
+def test_a_variant_that_fails_is_told(planned, monkeypatch):
+    monkeypatch.setattr(bench.sys, "executable", "/bin/false")
+    with pytest.raises(RuntimeError, match="fit of digits conv2d failed"):
+        bench._in_processes("fit", planned[0], 2)
