@@ -260,19 +260,29 @@ def _status(options):
     return 0
 
 
-def _any_stored(outputs, name):
+def _lacks(outputs, name):
+    """Returns the command without whose results a notebook has nothing to show, or `None`."""
+    if name == "layers":
+        return None
+    if name == "speed":
+        where = pathlib.Path(outputs)
+        files = {f"bench/{what}.json": what for what in ("layers", "networks", "export")}
+        files |= {"bench/together.json": "together", "tables/bench-grid.csv": "grid"}
+        absent = [what for file, what in files.items() if not (where / file).exists()]
+        return f"bench {absent[0]}" if absent else None
     if name in runs.EXPERIMENTS:
-        return runs.stored(outputs, runs.plan_experiment(name))[0]
-    names = published.DATASETS if name == "report" else [name]
-    return any(runs.every(outputs, each)[0] for each in names)
+        found = runs.stored(outputs, runs.plan_experiment(name))[0]
+    else:
+        names = published.DATASETS if name == "report" else [name]
+        found = any(runs.every(outputs, each)[0] for each in names)
+    return None if found else f"reproduce {'all' if name == 'report' else name}"
 
 
 def _report(options):
     _writable(options.outputs)
-    for name in ("layers", *runs.NAMES, "report"):
-        if name != "layers" and not _any_stored(options.outputs, name):
-            all_of_them = "all" if name == "report" else name
-            print(f"no runs   {name}: lightlayers reproduce {all_of_them}")
+    for name in ("layers", *runs.NAMES, "speed", "report"):
+        if lacks := _lacks(options.outputs, name):
+            print(f"no runs   {name}: lightlayers {lacks}")
             continue
         print(f"notebook  {execution.render(name, options.outputs, {})}")
     readme = pathlib.Path(options.outputs).resolve().parent / "README.md"

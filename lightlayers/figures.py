@@ -320,7 +320,7 @@ def time_against_multiply_adds(rows):
             size="channels",
             sizes=(15, 130),
             ax=axis,
-            legend=task == "train",
+            legend="full" if task == "train" else False,
             alpha=0.8,
         )
         ends = [table["share"].min(), 1]

@@ -322,4 +322,5 @@ def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch)
     said = capsys.readouterr().out
     assert rendered == ["layers"]
     assert "no runs   ranks: lightlayers reproduce ranks\n" in said
+    assert "no runs   speed: lightlayers bench layers\n" in said
     assert "no runs   report: lightlayers reproduce all\n" in said
