@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import tempfile
 import time
+import warnings
 
 import numpy as np
 
@@ -37,19 +38,19 @@ def _convert(model, name, images):
 def _tflite(file):
     import tensorflow as tf
 
-    runtime = "TFLite with XNNPACK"
-    interpreter = tf.lite.Interpreter(str(file), num_threads=1)
+    def load(**options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it announces its successor, for the same files
+            found = tf.lite.Interpreter(str(file), num_threads=1, **options)
+        found.allocate_tensors()
+        return found
+
     try:
-        interpreter.allocate_tensors()
+        runtime, interpreter = "TFLite with XNNPACK", load()
     except RuntimeError:
         # XNNPACK refuses layers whose scales lie far apart, as a hardly trained head's do.
-        runtime, plain = "TFLite", tf.lite.experimental.OpResolverType
-        interpreter = tf.lite.Interpreter(
-            str(file),
-            num_threads=1,
-            experimental_op_resolver_type=plain.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        interpreter.allocate_tensors()
+        plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        runtime, interpreter = "TFLite", load(experimental_op_resolver_type=plain)
     (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def predict(image):

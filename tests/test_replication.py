@@ -80,11 +80,8 @@ def test_networks_takes_the_timings_of_its_own_rows(runs):
     assert table.loc["LightLayers (K = 2)", "weight file (kB)"] == 4.32
     assert table["training step (ms)"].isna().to_dict()["Conv2D"]
     assert replication.networks(runs).columns[-1] == "epoch (s)"
-    slow = runs.assign(seconds_per_epoch=[float(seed) for seed in runs["seed"]])
-    seeds = slow.groupby("label")["seed"].median()
-    assert (
-        replication.networks(slow).set_index("method")["epoch (s)"].equals(seeds.loc[table.index])
-    )
+    slow = runs.assign(seconds_per_epoch=runs["seed"].add(0.5))
+    assert list(replication.networks(slow)["epoch (s)"]) == [1.5, 1.5]  # of seeds 1, 2 and 3
 
 
 def test_save_writes_csv_markdown_and_latex(runs, tmp_path):
