@@ -9,7 +9,7 @@ _ROUNDING, _TOLERANCE = 0.5, 1.0  # points: a drop is printed in whole ones
 _SAME = 0.05  # two costs that differ by less are called equal
 
 
-def paired(runs, dataset, first, second):
+def paired(runs, dataset, first, second, value="accuracy"):
     """Returns the points of accuracy by which one method is above another, seed by seed.
 
     Args:
@@ -17,6 +17,7 @@ def paired(runs, dataset, first, second):
         dataset: String.
         first: String, a label such as `"Conv2D"`, or a pair of label and recipe.
         second: The same, of the other.
+        value: `"accuracy"`, on the test set, or `"held_out"`.
 
     Returns:
         A `pandas.Series` of points over the seeds that both have.
@@ -25,7 +26,7 @@ def paired(runs, dataset, first, second):
     def accuracy(which):
         label, recipe = which if isinstance(which, tuple) else (which, "paper")
         chosen = (runs["dataset"] == dataset) & (runs["label"] == label)
-        return runs[chosen & (runs["recipe"] == recipe)].set_index("seed")["accuracy"]
+        return runs[chosen & (runs["recipe"] == recipe)].set_index("seed")[value]
 
     return (100 * (accuracy(first) - accuracy(second))).dropna()
 
@@ -221,33 +222,35 @@ def _add_losses(add, runs):
     add(9, "losses that belong to the accuracies", verdict, told)
 
 
-def ablation(runs, dataset, base="paper"):
+def ablation(runs, dataset, base="paper", value="accuracy"):
     """Returns what each recipe gives on a data set, and its gain over another, seed by seed.
 
     Args:
         runs: DataFrame, as `replication.frame` returns it, one method's on that data set.
         dataset: String.
         base: String, the recipe that the gains are over. Defaults to `"paper"`.
+        value: `"accuracy"`, on the test set, or `"held_out"`, what decisions are made on.
 
     Returns:
-        A `pandas.DataFrame`: `recipe`, `n`, `accuracy` (mean), `sd`, `min`, `max`, `loss`,
-        `pairs` (seeds that the other recipe has too), `gain` (mean difference over those, in
-        points) and the ends `low` and `high` of its 95% t-interval.
+        A `pandas.DataFrame`: `recipe`, `n`, `accuracy` or `held_out` (mean), `sd`, `min`,
+        `max`, `loss` (on the test set), `pairs` (seeds that the other recipe has too), `gain`
+        (mean difference over those, in points) and the ends `low` and `high` of its 95%
+        t-interval.
     """
     import pandas as pd
 
     ours = runs[runs["dataset"] == dataset]
     lines = []
     for recipe, rows in ours.groupby("recipe", sort=False):
-        values = rows["accuracy"]
+        values = rows[value]
         label = rows["label"].iloc[0]
-        gain = paired(ours, dataset, (label, recipe), (label, base))
+        gain = paired(ours, dataset, (label, recipe), (label, base), value)
         ends = (
             replication.mean_interval(gain) if len(gain) > 1 and recipe != base else [math.nan] * 3
         )
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
         lines.append([*line, rows["loss"].mean(), len(gain), *ends])
-    columns = "recipe n accuracy sd min max loss pairs gain low high".split()
+    columns = f"recipe n {value} sd min max loss pairs gain low high".split()
     return pd.DataFrame(lines, columns=columns).round(
         dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[8:], 2)
     )
