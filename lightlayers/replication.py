@@ -8,7 +8,7 @@ from lightlayers import families, published
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
-    "multiply_adds epochs seconds_per_epoch backend device"
+    "multiply_adds epochs seconds_per_epoch backend device checkpoints"
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
 MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}
@@ -26,7 +26,8 @@ def frame(records):
         A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
         `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
         (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
-        `epochs`, `seconds_per_epoch`, `backend` and `device`.
+        `epochs`, `seconds_per_epoch`, `backend`, `device` and `checkpoints` (of each epoch
+        the accuracy and the loss on the test set, where the recipe watches it).
     """
     import pandas as pd
 
@@ -53,6 +54,9 @@ def frame(records):
                 "seconds_per_epoch": min(history["seconds"]),
                 "backend": record["environment"]["backend"],
                 "device": record["environment"]["device"],
+                "checkpoints": []
+                if held_out
+                else list(zip(history["val_accuracy"], history["val_loss"], strict=True)),
             }
         )
     return pd.DataFrame(rows, columns=_COLUMNS)

@@ -28,6 +28,7 @@ def record(method, rank, seed, accuracy, parameters=100):
         "history": {
             "loss": [1.0, 0.5],
             "val_accuracy": [accuracy / 2, accuracy],
+            "val_loss": [1.0, 1 - accuracy],
             "seconds": [9, 1],
         },
         "environment": {"backend": "tensorflow", "device": "CPU"},
