@@ -46,6 +46,15 @@ def _images(dataset):
     return x, random.integers(0, classes, count).astype("int32"), classes
 
 
+def _stamped(rows):
+    """Rows with what measured them: the machine, the packages and the source."""
+    return {
+        "environment": training._environment(),
+        "revision": training._revision(),
+        "rows": rows,
+    }
+
+
 def measure(variant, run, steps):
     """Measures the training of one network on random images, as many as its data set has.
 
@@ -168,7 +177,7 @@ def grid(planned, variants, steps, say=print):
     return table.astype({name: int for name in table if name.endswith("(MB)")})
 
 
-_STEPS, _ROUNDS, _LEAST = 10, 7, 0.03
+_STEPS, _ROUNDS, _LEAST = 10, 15, 0.03
 _BATCHES = (1, 256)
 
 
@@ -189,10 +198,11 @@ def _forward(model):
 
 
 def _step_memory(model, batch_size):
-    """Megabytes that a training step holds: what all layers compute for its images, and of each
-    parameter the value, the gradient and Adam's two moments."""
+    """Megabytes that a training step holds: what all layers compute for its images, the weights,
+    and of those that are trained the gradient and Adam's two moments."""
     computed = sum(map(families.activations, model.layers))
-    return 4 * (batch_size * computed + 4 * model.count_params()) / 1e6
+    trained = sum(math.prod(v.shape) for v in model.trainable_variables)
+    return 4 * (batch_size * computed + model.count_params() + 3 * trained) / 1e6
 
 
 def _weight_file(model):
@@ -265,12 +275,12 @@ def measure_networks(planned, say=print):
         say: Function that takes one line of progress.
 
     Returns:
-        Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
+        Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `row`,
         `task`, what was measured, and `ratio` to the data set's first row. Tasks
         `"forward 1"`, `"forward 256"` (images) and `"train"` (one step) have `milliseconds`,
         `low` and `high`. `"memory"` has `megabytes`, counted and not measured: of each
-        image of a step what all layers compute, of each parameter four values (itself, its
-        gradient, Adam's two moments). `"file"` has `kilobytes`, of `save_weights`.
+        image of a step what all layers compute, of each weight itself and, if it is trained,
+        its gradient and Adam's two moments. `"file"` has `kilobytes`, of `save_weights`.
     """
     rows = []
     for dataset in dict.fromkeys(run.dataset for run in planned):
@@ -302,11 +312,11 @@ def measure_networks(planned, say=print):
             line = {"dataset": dataset, "row": row, "task": task, unit: round(value, 3)}
             rows.append(line | {"ratio": round(ratio, 4)})
         say(f"{dataset}: {len(chosen)} networks")
-    return {"environment": training._environment(), "rows": rows}
+    return _stamped(rows)
 
 
 def measure_together(planned, seeds=(1, 3, 10), say=print):
-    """Times a training step of several seeds in one program against one seed alone, on JAX.
+    """Times a training step of several seeds in one program against one after the other, on JAX.
 
     Args:
         planned: List of `runs.Run`, one per row.
@@ -314,15 +324,18 @@ def measure_together(planned, seeds=(1, 3, 10), say=print):
         say: Function that takes one line of progress.
 
     Returns:
-        Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
-        `seeds`, `milliseconds` (of a step of all of them), `low`, `high`, and `speedup`,
-        how many times the throughput of one seed alone.
+        Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `row`,
+        `seeds`, `milliseconds` (of a step of all of them), `low`, `high`, and how many times
+        the throughput it has of one seed alone in the same program (`speedup`), and of what
+        `lightlayers reproduce` does otherwise, a single-threaded process on each core
+        (`of processes`).
     """
     if backend.name() != "jax":
         raise ValueError(f"Set KERAS_BACKEND=jax. Received: KERAS_BACKEND={backend.name()}")
     rows = []
     for run in planned:
         recipe = recipes.get(run.recipe)
+        alone, _ = _in_processes("suite", run, _STEPS)
         x, y, _ = _images(run.dataset)
         count = _STEPS * recipe.batch_size
         order, tasks = np.arange(count), {}
@@ -335,13 +348,20 @@ def measure_together(planned, seeds=(1, 3, 10), say=print):
         for n, times in _in_turn(tasks, lambda key: 1).items():
             speedup = round(n / times.pop("ratio"), 3)
             row = {"dataset": run.dataset, "row": run.row, "seeds": n, **times}
+            row["of processes"] = round(1000 * alone * n / times["milliseconds"], 3)
             rows.append(row | {"speedup": speedup})
         say(f"{run.dataset} {run.row}: {rows[-1]['seeds']} seeds, {rows[-1]['speedup']} times")
-    return {"environment": training._environment(), "rows": rows}
+    return _stamped(rows)
 
 
-# Image size, channels, filters, images of a batch: the paper's, then larger ones.
+# Image size, channels, filters, images of a batch: the paper's, then larger ones. Dense layers
+# have no image size: the paper's ablation, its two heads, larger ones.
 LAYERS = (
+    (None, 784, 10, 64),
+    (None, 32, 10, 64),
+    (None, 64, 100, 64),
+    (None, 512, 512, 64),
+    (None, 2048, 1000, 64),
     (28, 8, 8, 64),
     (14, 16, 16, 64),
     (7, 32, 32, 64),
@@ -357,11 +377,25 @@ LAYERS = (
 )
 
 
-def _layers(channels, filters):
+_EIGHTHS = (1, 2, 4, 6, 8)  # of the rank at which factors save nothing
+
+
+def _layers(size, channels, filters):
     """The layers compared at one shape: (method, form, rank, implementation) -> layer."""
     from lightlayers import layers
 
     keras = backend.load()
+
+    def some(even):
+        return sorted({1} | {max(1, even * eighths // 8) for eighths in _EIGHTHS})
+
+    if size is None:
+        found = {("Dense", "", 0, ""): keras.layers.Dense(filters)}
+        light = layers.LightDense(filters, rank=1)
+        light.build((None, channels))
+        for rank in some(light.break_even_rank):
+            found["LightDense", "", rank, ""] = layers.LightDense(filters, rank=rank)
+        return found
     options = {"padding": "same"}
     found = {
         ("Conv2D", "", 0, ""): keras.layers.Conv2D(filters, 3, **options),
@@ -370,8 +404,7 @@ def _layers(channels, filters):
     for form in layers.FORMS:
         layer = layers.LightConv2D(filters, 3, rank=1, form=form, **options)
         layer.build((None, 8, 8, channels))
-        even = layer.break_even_rank
-        for rank in sorted({1} | {max(1, even * eighths // 8) for eighths in (1, 2, 4, 6)}):
+        for rank in some(layer.break_even_rank):
             for implementation in ("factored", "merged")[: 1 if form == "paper" else 2]:
                 found["LightConv2D", form, rank, implementation] = layers.LightConv2D(
                     filters, 3, rank=rank, form=form, implementation=implementation, **options
@@ -408,36 +441,42 @@ def _layer_tasks(layer, images):
     return forward, x, lambda: step(x)[0].numpy()
 
 
-def _matrix_rate(size=1024):
-    """Multiply-adds per second of a square matrix product, the machine's measured best."""
-    keras = backend.load()
-    a = keras.random.normal((size, size), seed=0)
-    product = _forward(keras.Sequential([keras.Input((size,)), keras.layers.Dense(size)]))
-    times = _in_turn({"matmul": (lambda: product(a), 1)}, lambda key: key)
-    return size**3 / (times["matmul"]["low"] / 1000)
+def _matrix_tasks(sizes=(512, 1024, 2048)):
+    """Square matrix products, whose rate is the machine's measured best."""
+    keras, found = backend.load(), {}
+    for size in sizes:
+        a = keras.random.normal((size, size), seed=0)
+        product = _forward(keras.Sequential([keras.Input((size,)), keras.layers.Dense(size)]))
+        found[size] = (lambda product=product, a=a: product(a), 1)
+    return found
 
 
 def measure_layers(shapes=LAYERS, say=print):
-    """Times single layers against Conv2D: a forward pass, and the gradients of a step.
+    """Times single layers against Conv2D or Dense: a forward pass, and a step's gradients.
 
     Args:
-        shapes: Tuple of (image size, channels, filters, images).
+        shapes: Tuple of (image size or `None` for dense layers, channels, filters, images).
         say: Function that takes one line of progress.
 
     Returns:
-        Dictionary with `environment`, `matrix_rate` (multiply-adds per second of a matrix
-        product of 1,024 squared) and `rows`: dictionaries with `size`, `channels`,
-        `filters`, `images`, `method`, `form`, `rank`, `implementation`, `task`
-        (`"forward"` or `"train"`), `milliseconds`, `low`, `high`, `ratio` (to Conv2D of the
-        same shape), `multiply_adds` (of one image), `parameters`, `activations` (bytes
-        that a training step keeps for one image: what enters each convolution and what
-        leaves the layer) and `share` (of the matrix rate, forward only).
+        Dictionary with `environment`, `revision`, `matrix_rate` (multiply-adds per second of
+        the fastest square matrix product, of 512, 1,024 or 2,048) and `rows`: dictionaries
+        with `size`, `channels`, `filters`, `images`, `method`, `form`, `rank`,
+        `implementation`, `task` (`"forward"` or `"train"`), `milliseconds`, `low`, `high`,
+        `ratio` (to Conv2D or Dense of the same shape), `multiply_adds` (of one image; of a
+        merged layer Conv2D's), `parameters`, `activations` (bytes that a training step keeps
+        for one image: what enters each factor and what leaves the layer) and `share` (of the
+        matrix rate at the fastest, forward only).
     """
-    rate, rows = _matrix_rate(), []
+    tasks = _matrix_tasks()
+    times = _in_turn(tasks, lambda key: key)
+    rate = max(size**3 / (times[size]["low"] / 1000) for size in tasks)
+    rows = []
     random = np.random.default_rng(0)
     for number, (size, channels, filters, count) in enumerate(shapes, 1):
-        images = random.normal(size=(count, size, size, channels)).astype("float32")
-        known, tasks = _layers(channels, filters), {}
+        shape = (channels,) if size is None else (size, size, channels)
+        images = random.normal(size=(count, *shape)).astype("float32")
+        known, tasks = _layers(size, channels, filters), {}
         for key, layer in known.items():
             forward, x, step = _layer_tasks(layer, images)
             tasks[key, "forward"] = (lambda forward=forward, x=x: forward(x), 1)
@@ -446,18 +485,19 @@ def measure_layers(shapes=LAYERS, say=print):
         found = _in_turn(tasks, lambda key, first=first: (first, key[1]))
         for (key, task), times in found.items():
             layer = known[key]
-            macs = families.multiply_adds(layer)
-            kept = size**2 * channels + families.activations(layer)
+            macs = families.multiply_adds(known[first] if key[3] == "merged" else layer)
+            kept = math.prod(shape) + families.activations(layer)
             row = {"size": size, "channels": channels, "filters": filters, "images": count}
             row |= dict(zip(("method", "form", "rank", "implementation"), key, strict=True))
             row |= {"task": task, **times, "multiply_adds": macs}
             row |= {"parameters": layer.count_params(), "activations": 4 * kept}
             if task == "forward":
-                share = macs * count / rate / (times["milliseconds"] / 1000)
+                share = macs * count / rate / (times["low"] / 1000)
                 row["share"] = round(share, 4)
             rows.append(row)
-        say(f"{number}/{len(shapes)} {size} × {size}, {channels} to {filters} channels")
-    return {"environment": training._environment(), "matrix_rate": round(rate), "rows": rows}
+        where = "dense" if size is None else f"{size} × {size}"
+        say(f"{number}/{len(shapes)} {where}, {channels} to {filters} channels")
+    return _stamped(rows) | {"matrix_rate": round(rate)}
 
 
 def measure_export(planned, count=200, say=print):
@@ -465,11 +505,12 @@ def measure_export(planned, count=200, say=print):
 
     Args:
         planned: List of `runs.Run`, one per row.
-        count: Integer, test images that calibrate and are compared on. Defaults to `200`.
+        count: Integer, training images that calibrate, and test images that are compared on.
+            Defaults to `200`.
         say: Function that takes one line of progress.
 
     Returns:
-        Dictionary with `environment`, and `rows`: dictionaries with `dataset`, `row`,
+        Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `row`,
         `accuracy` (on the test set, in Keras), and what `exporting.export` returns for each
         format, `kB` and `milliseconds` also as `kB ratio` and `time ratio` to the
         data set's first row.
@@ -494,16 +535,17 @@ def measure_export(planned, count=200, say=print):
         )
         accuracy = model.evaluate(images, data.y_test, verbose=0)[1]
         with tempfile.TemporaryDirectory() as folder:
-            table = exporting.export(model, folder, images[:count]).drop(columns="file")
+            calibration = data.x_train[:count] / np.float32(255)
+            table = exporting.export(model, folder, images[:count], calibration=calibration)
         named = {"dataset": run.dataset, "row": run.row, "accuracy": round(float(accuracy), 4)}
-        rows += [named | row for row in table.to_dict("records")]
+        rows += [named | row for row in table.drop(columns="file").to_dict("records")]
         say(f"{run.dataset} {run.row}: {len(table)} formats")
     for row in rows:
         same = (each for each in rows if each["dataset"] == row["dataset"])
         base = next(each for each in same if each["format"] == row["format"])
         for name, ratio in (("kB", "kB ratio"), ("milliseconds", "time ratio")):
             row[ratio] = round(row[name] / base[name], 3)
-    return {"environment": training._environment(), "rows": rows}
+    return _stamped(rows)
 
 
 if __name__ == "__main__":

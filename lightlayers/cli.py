@@ -83,7 +83,7 @@ def _parser():
     export.add_argument("model", metavar="MODEL.keras")
     export.add_argument("--data", required=True, help="data set that calibrates and compares")
     export.add_argument("--formats", type=_list, help="such as float32,dynamic,int8,onnx")
-    export.add_argument("--images", type=int, default=200, help="of the test set (default: 200)")
+    export.add_argument("--images", type=int, default=200, help="for comparison (default: 200)")
     export.add_argument("--to", metavar="DIR", default=".", help="folder of the files")
     plan = command("plan", _plan, "Plan which layers of a .keras model become light, in a budget.")
     plan.add_argument("model", metavar="MODEL.keras")
@@ -366,15 +366,18 @@ def _export(options):
     from lightlayers import exporting
 
     model = _loaded(options.model)
-    images = datasets.load(options.data).limited(1, options.images).x_test / 255
+    data = datasets.load(options.data).limited(options.images, options.images)
+    images = data.x_test / 255
     if model.input_shape[1:] != images.shape[1:]:
         raise ValueError(
             f"The model takes images of shape {model.input_shape[1:]}. "
             f"Received: --data {options.data}, whose images are {images.shape[1:]}"
         )
-    table = exporting.export(model, options.to, images, options.formats)
+    table = exporting.export(model, options.to, images, options.formats, data.x_train / 255)
     print(table.to_string(index=False))
-    return 0
+    for found in exporting.disagreements(table):
+        print(f"WRONG  {found}")
+    return 1 if exporting.disagreements(table) else 0
 
 
 def _target(name, suffix):

@@ -13,10 +13,14 @@ from lightlayers import backend
 FORMATS = {
     "float32": "TFLite, 32-bit floats",
     "dynamic": "TFLite, 8-bit weights, sums in 32-bit floats",
-    "int8": "TFLite, 8-bit integers throughout, from calibration images",
+    "int8": "TFLite, 8-bit integers but for input and output, from calibration images",
     "onnx": "ONNX, 32-bit floats",
 }
 _SECONDS = 0.2
+# What a format may differ by from Keras: of a probability, or in the share of images that get
+# another class. What is rounded to 8 bits moves probabilities, and few classes.
+_MOST = {"float32": 1e-3, "onnx": 1e-3}
+_MOST_CLASSES = 0.1
 
 
 def _convert(model, name, images):
@@ -77,15 +81,16 @@ def available():
     return [name for name in FORMATS if name != "onnx" or found]
 
 
-def export(model, folder, images, formats=None):
+def export(model, folder, images, formats=None, calibration=None):
     """Writes a model in other formats, and compares each with Keras.
 
     Args:
         model: A `keras.Model` from one image to class probabilities.
         folder: Path, made if it is not there. The files get the model's name.
-        images: Array of images as the model takes them, which calibrate `"int8"` and are
-            compared on.
+        images: Array of images as the model takes them, which are compared on.
         formats: Sequence of keys of `FORMATS`, or `None` for those of `available`.
+        calibration: Array of images that calibrate `"int8"`, best of the training set.
+            Defaults to `images`.
 
     Returns:
         A `pandas.DataFrame`: `format`, `file`, `kB`, `runtime` (what ran the file here:
@@ -108,6 +113,7 @@ def export(model, folder, images, formats=None):
             f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend.name()}"
         )
     images = np.asarray(images, "float32")
+    calibration = images if calibration is None else np.asarray(calibration, "float32")
     expected = backend.load().ops.convert_to_numpy(model(images, training=False))
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +125,7 @@ def export(model, folder, images, formats=None):
             runtime, predict = _onnx(file)
         else:
             file = folder / f"{model.name}-{name}.tflite"
-            file.write_bytes(_convert(model, name, images))
+            file.write_bytes(_convert(model, name, calibration))
             runtime, predict = _tflite(file)
         found = np.stack([predict(image) for image in images])
         same = found.argmax(-1) == expected.argmax(-1)
@@ -129,6 +135,20 @@ def export(model, folder, images, formats=None):
     columns = "format file kB runtime milliseconds".split()
     columns += ["largest difference", "same class"]
     return pd.DataFrame(lines, columns=columns)
+
+
+def disagreements(table):
+    """Returns sentences on the formats that do not say what Keras says, of `export`'s table."""
+    found = []
+    for name, row in table.set_index("format").iterrows():
+        moved, another = row["largest difference"], 1 - row["same class"]
+        if moved > _MOST.get(name, np.inf):
+            found.append(
+                f"{name} moves a probability by {moved:.3f}, at most {_MOST[name]} is rounding"
+            )
+        elif another > _MOST_CLASSES:
+            found.append(f"{name} gives another class than Keras for {another:.0%} of the images")
+    return found
 
 
 def _time(predict, image):

@@ -153,7 +153,7 @@ def hidden_shape(layer, input_shape=None):
 
 def activations(layer):
     """Returns how many values a built layer computes for one image: its output, and what is
-    between its two convolutions, if it has two."""
+    between its two factors or convolutions, if it has two."""
     keras = backend.load()
     from lightlayers import layers
 
@@ -163,6 +163,8 @@ def activations(layer):
         if layer.implementation == "merged":  # "auto" is not, in training
             return count
         return count + math.prod(hidden_shape(layer)[1:])
+    if isinstance(layer, layers.LightDense):
+        return count + count // layer.units * layer.rank
     if isinstance(layer, keras.layers.SeparableConv2D):
         return count + count // layer.filters * layer.pointwise_kernel.shape[-2]
     return count

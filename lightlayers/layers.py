@@ -10,7 +10,6 @@ from lightlayers import factorization
 
 FORMS = ("paper", "channel", "spatial")
 IMPLEMENTATIONS = ("factored", "merged", "auto")
-_MERGE_ABOVE = 0.75  # of break_even_rank, see `lightlayers bench layers`
 FACTOR_INITIALIZERS = ("independent", "spectral", "variance")
 
 
@@ -351,9 +350,8 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         implementation: How a linear form is computed; the results are the same but for
             rounding. `"factored"`: two convolutions. `"merged"`: one, with the kernel
             that the factors stand for, formed at each call. `"auto"`: merged outside
-            training where `rank` is above three quarters of `break_even_rank`, since
-            two convolutions are then no faster although they take fewer multiply-adds.
-            Form `"paper"` is always factored. Defaults to `"auto"`.
+            training from `rank` `break_even_rank` on, where the factors save nothing,
+            and factored below it. Form `"paper"` is always factored. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
@@ -529,7 +527,7 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             return False
         if self.implementation == "merged":
             return True
-        return not training and self.rank > _MERGE_ABOVE * self.break_even_rank
+        return not training and self.rank >= self.break_even_rank
 
     def call(self, inputs, training=None):
         if self._merged(training):

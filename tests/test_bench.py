@@ -36,10 +36,12 @@ def test_networks(planned, tmp_path, capsys):
     # Of an image of 8 × 8: convolution, normalisation and ReLU, twice; the pool leaves a quarter.
     places = {8: 64, 16: 16, 32: 4}
     values = 64 + sum(n * (6 * size + size // 4) for n, size in places.items()) + 32 + 10
-    between = sum(2 * 2 * size for size in places.values())
+    between = sum(2 * 2 * size for size in places.values()) + 8  # and within the head
     for row, computed, run in zip(ROWS, (values, values + between), planned, strict=True):
         model, file = networks.build("digits", run.method, run.rank), tmp_path / "n.weights.h5"
-        megabytes = (64 * computed + 4 * model.count_params()) * 4 / 1e6
+        statistics = 2 * 2 * (8 + 16 + 32)  # of batch normalisation: neither gradient nor moments
+        weights = 4 * (model.count_params() - statistics) + statistics
+        megabytes = (64 * computed + weights) * 4 / 1e6
         assert found[row, "memory"]["megabytes"] == pytest.approx(megabytes, abs=6e-4)
         # In records of some versions it held Adam's moments as well, three times as much.
         model.save_weights(file)
@@ -72,23 +74,30 @@ def test_activations_count_what_is_between_the_factors(make, between):
 
 
 def test_layers():
-    found = bench.measure_layers(((6, 16, 16, 1),), say=lambda line: None)
-    rows = {
-        tuple(row[k] for k in ("method", "form", "rank", "implementation", "task")): row
-        for row in found["rows"]
-    }
+    found = bench.measure_layers(((6, 16, 16, 1), (None, 32, 10, 4)), say=lambda line: None)
+    key = ("method", "form", "rank", "implementation", "task")
+    rows = {tuple(row[name] for name in key): row for row in found["rows"]}
     conv2d = rows["Conv2D", "", 0, "", "forward"]
     assert (conv2d["ratio"], conv2d["multiply_adds"]) == (1, 36 * 9 * 16 * 16)
     assert conv2d["activations"] == 4 * 36 * (16 + 16)
-    forms = {key[1:4:2] for key in rows if key[0] == "LightConv2D"}
-    assert forms == {
+    assert {each[1:4:2] for each in rows if each[0] == "LightConv2D"} == {
         ("paper", "factored"),
         *((form, how) for form in ("channel", "spatial") for how in ("factored", "merged")),
     }
+    spatial = {each[2]: row for each, row in rows.items() if each[1] == "spatial"}
+    assert list(spatial) == [1, 3, 6, 12, 18, 24]  # at 24 the factors have as many weights
     two = rows["LightConv2D", "spatial", 6, "factored", "train"]
     assert two["activations"] == 4 * 36 * (16 + 6 + 16) and "share" not in two
+    assert two["multiply_adds"] == 36 * (3 * 16 * 6 + 3 * 6 * 16)
+    one = rows["LightConv2D", "spatial", 6, "merged", "forward"]
+    assert one["multiply_adds"] == conv2d["multiply_adds"]
+    assert one["activations"] == conv2d["activations"]
     assert found["matrix_rate"] > 0 and 0 < conv2d["share"]
-    json.dumps(found)
+    dense = rows["Dense", "", 0, "", "forward"]
+    assert (dense["ratio"], dense["multiply_adds"]) == (1, 320)
+    light = rows["LightDense", "", 2, "", "forward"]
+    assert light["multiply_adds"] == 2 * (32 + 10) and light["activations"] == 4 * (32 + 2 + 10)
+    assert set(json.loads(json.dumps(found))) == {"environment", "revision", "matrix_rate", "rows"}
 
 
 def test_together(planned):
@@ -99,6 +108,7 @@ def test_together(planned):
     found = bench.measure_together(planned[:1], seeds=(1, 2), say=lambda line: None)
     assert [row["seeds"] for row in found["rows"]] == [1, 2]
     assert found["rows"][0]["speedup"] == 1
+    assert all(row["of processes"] > 0 for row in found["rows"])
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow exports")

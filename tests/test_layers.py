@@ -587,9 +587,9 @@ def test_merged_gives_what_the_factors_give(form, case):
     ("rank", "implementation", "training", "convolutions"),
     [
         # Of 9 · 8 · 8 weights at 9 · 8 + 8 a rank: even at rank 7.2, that is 8.
-        (6, "auto", False, 2),
-        (7, "auto", False, 1),
-        (7, "auto", True, 2),
+        (7, "auto", False, 2),
+        (8, "auto", False, 1),
+        (8, "auto", True, 2),
         (2, "merged", True, 1),
         (3, "factored", False, 2),
     ],
