@@ -66,12 +66,15 @@ def test_what_xnnpack_refuses_runs_without_it(images, tmp_path):
     assert table["largest difference"].max() < 0.05
 
 
-def test_command_exports_a_saved_model(model, tmp_path, capsys):
+def test_command_exports_a_saved_model(model, tmp_path, capsys, monkeypatch):
     file = tmp_path / "model.keras"
     model.save(file)
     choice = ["--data", "digits", "--images", "20", "--to", str(tmp_path)]
     assert cli.main(["export", str(file), *choice, "--formats", "float32"]) == 0
     assert "lightlayers_3-float32.tflite" in capsys.readouterr().out
+    monkeypatch.setattr(exporting, "disagreements", lambda table: ["float32 is another model"])
+    assert cli.main(["export", str(file), *choice, "--formats", "float32"]) == 1
+    assert "WRONG  float32 is another model" in capsys.readouterr().out
     assert cli.main(["export", str(tmp_path / "none.keras"), *choice]) == 2
     assert "can't be loaded as a Keras model" in capsys.readouterr().err
     assert cli.main(["export", str(file), *choice, "--formats", "tflite"]) == 2

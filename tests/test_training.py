@@ -185,8 +185,8 @@ import numpy as np
 from lightlayers import backend, datasets, recipes, runs, training
 keras = backend.load()
 keras.config.set_floatx("float64")
-shuffle, stop, plateau = json.loads(sys.argv[1])
-if shuffle:  # as on a GPU, where all models are one batch
+shuffle, stop, plateau, batched = json.loads(sys.argv[1])
+if batched:  # as on a GPU, where all models are one batch
     backend.devices = lambda: ["none"]
 # Digits has many equal neighbours: pooling breaks such ties as the rounding has it.
 random = np.random.default_rng(0)
@@ -204,10 +204,13 @@ print(json.dumps([{name: record[name] for name in names} for record in found]))
 """
 
 
-@pytest.mark.parametrize(("shuffle", "stop", "plateau"), [(True, 9, None), (False, 2, 1)])
-def test_together_gives_what_each_seed_gives_alone(shuffle, stop, plateau):
+@pytest.mark.parametrize(
+    ("shuffle", "stop", "plateau", "batched"),
+    [(True, 9, None, True), (False, 2, 1, False), (False, 2, 1, True)],
+)
+def test_together_gives_what_each_seed_gives_alone(shuffle, stop, plateau, batched):
     done = subprocess.run(
-        [sys.executable, "-c", TOGETHER, json.dumps([shuffle, stop, plateau])],
+        [sys.executable, "-c", TOGETHER, json.dumps([shuffle, stop, plateau, batched])],
         env=os.environ | {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"},
         capture_output=True,
         text=True,
@@ -225,6 +228,56 @@ def test_together_gives_what_each_seed_gives_alone(shuffle, stop, plateau):
     np.testing.assert_allclose(*shown, atol=5)
     rates = [each["history"]["learning_rate"] for each in (ours, other)]
     assert shuffle or rates[0] != rates[1], "the schedules are all the same: nothing shown"
+
+
+EXACT = """
+import json
+import numpy as np
+from lightlayers import LightConv2D, backend, datasets, training
+import keras
+keras.config.set_floatx("float64")
+data, random = datasets.load("digits"), np.random.default_rng(0)
+orders = np.stack([random.permutation(256) for _ in range(2)])
+
+def make(seed):
+    keras.utils.set_random_seed(seed)
+    layers = LightConv2D(6, 3, rank=2), keras.layers.GlobalAveragePooling2D()
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers, keras.layers.Dense(10, "softmax")])
+
+def trained(seeds, orders):
+    models = [make(seed) for seed in seeds]
+    loop = training.loop(models, keras.optimizers.Adam(0.01), 32)
+    x, y = loop.to_device(data.x_train[:256]), loop.to_device(data.y_train[:256].astype("int32"))
+    loop.train(x, y, orders)
+    found = []
+    for i in range(len(seeds)):
+        loop.take(i)
+        found.append([np.asarray(each) for each in models[0].weights])
+    return found
+
+kinds = backend.devices, lambda: ["none"]  # the latter as on a GPU
+alone = [trained([seed], orders[i : i + 1])[0] for i, seed in enumerate((1, 2))]
+gaps = []
+for backend.devices in kinds:
+    pairs = zip(trained([1, 2], orders), alone, strict=True)
+    gaps.append(max(np.abs(a - b).max() for pair in pairs for a, b in zip(*pair, strict=True)))
+moved = max(np.abs(a - b).max() for a, b in zip(alone[0], alone[1], strict=True))
+print(json.dumps([float(moved), *map(float, gaps)]))
+"""
+
+
+def test_together_is_exact_in_double_precision():
+    """Eight steps on digits, without normalisation, which Keras rounds to single precision."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXACT],
+        env=os.environ | {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    between_seeds, *gaps = json.loads(done.stdout.splitlines()[-1])
+    assert between_seeds > 0.01 and len(gaps) == 2
+    assert max(gaps) < 1e-12
 
 
 def test_together_is_refused_where_it_cannot_be():
