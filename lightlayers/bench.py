@@ -177,7 +177,7 @@ def grid(planned, variants, steps, say=print):
     return table.astype({name: int for name in table if name.endswith("(MB)")})
 
 
-_STEPS, _ROUNDS, _LEAST = 10, 15, 0.03
+_STEPS, _ROUNDS, _LEAST = 10, 9, 0.03
 _BATCHES = (1, 256)
 
 

@@ -242,15 +242,19 @@ def networks(runs, timings=None):
     Returns:
         A `pandas.DataFrame`: `method`, `parameters`, `of ...` (their share of the
         first row's), `multiply-adds`, `epoch (s)` (of training, the fastest of all runs,
-        since they share their machine with others), and of the timings `1 image (ms)`,
-        `256 images (ms)` (a forward pass), `training step (ms)`, `training step (MB)` and
-        `weight file (kB)`.
+        since they share their machine with others), `epoch on` (backend and device of
+        most of the runs), and of the timings `1 image (ms)`, `256 images (ms)` (a forward
+        pass), `training step (ms)`, `training step (MB)`, `weight file (kB)` and
+        `measured on` (backend, processor and threads).
     """
     table = runs.drop_duplicates("label")[
         ["dataset", "row", "label", "parameters", "multiply_adds"]
     ].reset_index(drop=True)
-    epochs = runs.groupby("label")["seconds_per_epoch"].min()
+    devices = runs["backend"] + ", " + runs["device"]
+    trained = devices.mode().iloc[:1].squeeze()  # seconds of two devices are not mixed
+    epochs = runs[devices == trained].groupby("label")["seconds_per_epoch"].min()
     table["epoch (s)"] = table["label"].map(epochs).round(1)
+    table["epoch on"] = trained
     tasks = {
         "forward 1": ("1 image (ms)", "milliseconds"),
         "forward 256": ("256 images (ms)", "milliseconds"),
@@ -266,6 +270,10 @@ def networks(runs, timings=None):
         }
         keys = zip(table["dataset"], table["row"], strict=True)
         table[name] = [round(known.get(key, math.nan), 2) for key in keys]
+    if timings:
+        device = timings["environment"]
+        threads = f"{device['threads']} threads"
+        table["measured on"] = ", ".join([device["backend"], device["processor"], threads])
     table = table.drop(columns=["dataset", "row"])
     if not table.empty:
         share = (table["parameters"] / table["parameters"].iloc[0]).map("{:.0%}".format)
