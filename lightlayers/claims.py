@@ -85,6 +85,13 @@ def _less(ratios):
     return "FAILS" if all(ratio > 1 - _SAME for ratio in ratios) else "HOLDS IN PART"
 
 
+def _as_efficient(ratios):
+    if not ratios:
+        return "NOT RUN"
+    equal = [ratio <= 1 + _SAME for ratio in ratios]
+    return "HOLDS" if all(equal) else "HOLDS IN PART" if any(equal) else "FAILS"
+
+
 def judge(runs, timings=None):
     """Returns the claims of `published.CLAIMS`, each part with its verdict and computation.
 
@@ -93,7 +100,8 @@ def judge(runs, timings=None):
     "around" if the interval lies within 1 point more on either side. A ratio of parameters
     holds within 5%. That few parameters explain a low accuracy fails if the same number of
     them, trained otherwise, is better by more than 1 point. "Less" of a cost holds if it is
-    less in every network that the claims are about; within 5% counts as equal.
+    less in every network that the claims are about; within 5% counts as equal. "As
+    efficient" holds if no time and no memory is more.
 
     Args:
         runs: DataFrame, as `replication.frame` returns it, of all data sets and recipes.
@@ -177,6 +185,11 @@ def _add_costs(add, runs, timings):
 
     part = "less computation: multiply-adds, of Conv2D's"
     add(5, part, _less(macs.values()), told(macs, "no runs yet"))
+    tasks = [task for number, _, tasks in _COSTS for task in tasks if number == 5]
+    ratios = list(_ratios(timings, tasks).values()) if timings else []
+    equal = sum(ratio <= 1 + _SAME for ratio in ratios)
+    line = f"{equal} of the {len(ratios)} times and memories below are at most {1 + _SAME:g}"
+    add(5, "as efficient as Conv2D", _as_efficient(ratios), line)
     for number, part, tasks in _COSTS:
         ratios = _ratios(timings, tasks) if timings else {}
         line = told(ratios, "lightlayers bench networks")

@@ -88,6 +88,10 @@ def test_costs_are_of_the_networks_that_the_claims_are_about():
     assert found["less computation: inference time, of Conv2D's"] == "HOLDS IN PART"
     assert found["less computation: training time, of Conv2D's"] == "FAILS"
     assert found["less computation: training memory, of Conv2D's"] == "HOLDS"
+    assert found["as efficient as Conv2D"] == "HOLDS IN PART"
+    for ratio, verdict in ((1.04, "HOLDS"), (1.06, "FAILS")):
+        alike = timings | {"rows": [row | {"ratio": ratio} for row in rows]}
+        assert verdicts(runs, 5, alike)["as efficient as Conv2D"] == verdict
 
 
 def test_losses_that_do_not_belong_to_their_accuracies():
