@@ -500,6 +500,73 @@ def measure_layers(shapes=LAYERS, say=print):
     return _stamped(rows) | {"matrix_rate": round(rate)}
 
 
+def _optimum(options):
+    """The most that any ranks within the parameters keep: dynamic programming over these."""
+    room = int(options.room[0])
+    best = np.zeros(room + 1)
+    for costs, kept in zip(options.costs, options.kept, strict=True):
+        with_layer = np.full(room + 1, -np.inf)
+        for cost, share in zip(costs[:, 0].tolist(), kept, strict=True):
+            if cost <= room:
+                np.maximum(with_layer[cost:], best[: room + 1 - cost] + share, with_layer[cost:])
+        best = with_layer
+    return float(best[-1])
+
+
+def _gaps(spectra, costs, budget):
+    from lightlayers import ranks
+
+    best, found = _optimum(ranks._Options(spectra, costs, budget)) / len(spectra), []
+    for rule in ("greedy", "product", "uniform"):
+        chosen = zip(spectra, ranks.get(rule)(spectra, costs, budget), strict=True)
+        kept = np.mean([1 if rank is None else one.kept[rank - 1] for one, rank in chosen])
+        line = {"rule": rule, "kept": round(float(kept), 4), "optimum": round(best, 4)}
+        found.append(line | {"gap": round(float(1 - kept / best), 4)})
+    return found
+
+
+def measure_ranks(planned, say=print):
+    """Compares what rules of ranks keep of trained kernels with the most that any ranks could.
+
+    Args:
+        planned: List of `runs.Run`, whose data sets are taken where ranks are chosen for them.
+        say: Function that takes one line of progress.
+
+    Returns:
+        Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `K`
+        (whose network's parameters are the budget), `rule`, `kept` (the share of a kernel's
+        squares, mean over the layers), `optimum` and `gap`, by how much of the optimum it
+        keeps less. The kernels are Conv2D's halfway through recipe "corrected".
+    """
+    keras = backend.load()
+    from lightlayers import ranks
+
+    rows = []
+    for dataset in dict.fromkeys(run.dataset for run in planned if run.dataset in runs.UNIFORM):
+        (run,) = runs.plan(dataset, ["conv2d"], [42], "corrected")
+        recipe, data = recipes.get(run.recipe), datasets.load(dataset)
+        keras.utils.set_random_seed(run.seed)
+        model = networks.build(dataset, run.method, run.rank, recipe)
+        rate = recipe.schedule(dataset).learning_rate
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+        x, count = data.x_train / np.float32(255), len(data.x_train) * 9 // 10
+        options = {"batch_size": recipe.batch_size, "epochs": run.epochs // 2, "verbose": 0}
+        model.fit(x[:count], data.y_train[:count], **options)
+
+        for k in runs.UNIFORM[dataset]:
+            (budgeted,) = runs.plan(dataset, [f"greedy-{k}"], [42], "corrected")
+            found = []
+
+            def compared(*problem, found=found):
+                found += _gaps(*problem)
+                return ranks.greedy(*problem)
+
+            training.plan_ranks(budgeted, model, compared)
+            rows += [{"dataset": dataset, "K": k} | each for each in found]
+        say(f"{dataset}: {len(runs.UNIFORM[dataset])} budgets")
+    return _stamped(rows)
+
+
 def measure_export(planned, count=200, say=print):
     """Compares the exported files of networks that Keras' `fit` has trained as their recipe says.
 

@@ -73,7 +73,9 @@ def _parser():
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
     bench = command("bench", _bench, "Measure training, networks, layers or exported files.")
-    bench.add_argument("what", choices=["grid", "networks", "layers", "together", "export"])
+    bench.add_argument(
+        "what", choices=["grid", "networks", "layers", "together", "ranks", "export"]
+    )
     bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
     bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])

@@ -312,7 +312,10 @@ def train_together(planned, progress=None):
         if family.rule and epoch + 1 == half:
             # A cosine rises and falls anew, for other weights; plateaus go on.
             begun, rate = half, _rate(schedule, max(1, run.epochs - half) * epoch_steps)
-            models = [model := _converted(run, model, family.rule)]
+            from lightlayers import conversion
+
+            plan = plan_ranks(run, model, family.rule)
+            models = [model := conversion.convert(model, plan)]
             model.optimizer = keras.optimizers.Adam(rate)
             steps = loop(models, model.optimizer, recipe.batch_size)
             if not callable(rate):
@@ -381,13 +384,12 @@ def _rank_schedule(run, model, epochs):
     return callback
 
 
-def _converted(run, model, rule):
-    """Returns a trained Conv2D network made light by a rule, but for shortcuts and head."""
+def plan_ranks(run, model, rule):
+    """Returns the plan that makes a run's trained Conv2D light, but for shortcuts and head."""
     from lightlayers import conversion
 
     dense = [layer.name for layer in model.layers if layer.name.endswith(("_shortcut", "classes"))]
-    plan = conversion.plan(model, _budget(run), rule, exclude=dense)
-    return conversion.convert(model, plan)
+    return conversion.plan(model, _budget(run), rule, exclude=dense)
 
 
 def _rate(schedule, steps):

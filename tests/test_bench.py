@@ -4,8 +4,20 @@ import json
 
 import keras
 import pytest
+from test_ranks import exhaustive, least, problem
 
-from lightlayers import LightConv2D, bench, cli, exporting, families, networks, replication, runs
+from lightlayers import (
+    LightConv2D,
+    bench,
+    cli,
+    datasets,
+    exporting,
+    families,
+    networks,
+    ranks,
+    replication,
+    runs,
+)
 
 ROWS = ["conv2d", "lightlayers-2"]
 
@@ -109,6 +121,27 @@ def test_together(planned):
     assert [row["seeds"] for row in found["rows"]] == [1, 2]
     assert found["rows"][0]["speedup"] == 1
     assert all(row["of processes"] > 0 for row in found["rows"])
+
+
+def test_the_optimum_is_that_of_an_exhaustive_search():
+    for seed in range(10):
+        spectra, costs = problem(seed, layers=3, most=5)
+        low, high = least(spectra, costs), costs.total([None] * 3)[0]
+        for budget in map(ranks.Budget, range(low, high + 1, max(1, (high - low) // 4))):
+            found = bench._optimum(ranks._Options(spectra, costs, budget))
+            assert found == pytest.approx(exhaustive(spectra, costs, budget))
+
+
+def test_no_rule_of_ranks_keeps_more_than_the_optimum(planned, monkeypatch):
+    few = datasets.load("digits").limited(200, 100)
+    monkeypatch.setattr(datasets, "load", lambda name: few)
+    rows = bench.measure_ranks(planned, say=lambda line: None)["rows"]
+    assert {(row["K"], row["rule"]) for row in rows} == {
+        (k, rule) for k in (1, 3, 5) for rule in ("greedy", "product", "uniform")
+    }
+    assert all(0 < row["kept"] <= row["optimum"] + 1e-4 for row in rows)
+    gaps = {(row["K"], row["rule"]): row["gap"] for row in rows}
+    assert all(gaps[k, "greedy"] <= min(gaps[k, "uniform"], 0.1) for k in (1, 3, 5))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow exports")
