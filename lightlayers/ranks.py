@@ -207,10 +207,10 @@ def greedy(spectra, costs, budget):
     of its shares of both.
 
     It is not the optimum, but near: under one limit it keeps less by at most what the first
-    step that does not fit would add. Of 2,400 random problems with three layers, it kept 0.03%
-    less than the optimum in the mean and 6.5% less in the worst. What it keeps is a sum over
-    layers, so a small budget can leave a dear layer at rank 1, which narrows the whole
-    network: look at the plan, or take `product`.
+    step that does not fit would add. `lightlayers bench ranks` measures how much: on kernels
+    of trained networks less than 1%. What it keeps is a sum over layers, so a small budget can
+    leave a dear layer at rank 1, which narrows the whole network: look at the plan, or take
+    `product`.
 
     Args:
         spectra: List of `Spectrum`, one for each layer.

@@ -128,7 +128,7 @@ def test_product_starves_no_layer():
 
 
 def test_greedy_is_near_the_optimum_elsewhere():
-    # The docstring of `greedy` has the figures of 2,400 such problems.
+    # Over 2,400 such problems it kept 0.03% less on average, and at worst 6.5%.
     gaps = []
     for seed in range(60):
         spectra, costs = problem(seed, layers=3, most=6)
