@@ -19,6 +19,26 @@ def _energies(layer):
     return (one * two.T).sum(axis=0)
 
 
+def _slots(optimizer, variable):
+    """Returns what an optimiser remembers of each entry of a variable.
+
+    Names don't tell variables apart: in two nested models they can have the same path.
+    """
+    # Keras wraps optimisers in others: LossScaleOptimizer one, MultiOptimizer several.
+    inner = getattr(optimizer, "inner_optimizer", None)
+    found = []
+    for one in (optimizer, inner, *getattr(optimizer, "_inner_optimizers", ())):
+        known = getattr(one, "_trainable_variables", ())
+        place = next((i for i, each in enumerate(known) if each is variable), None)
+        for values in vars(one).values() if place is not None else ():
+            if isinstance(values, list) and len(values) == len(known):
+                found.append(values[place])
+            elif isinstance(values, dict):  # of Muon, in older Keras
+                found.append(values.get(variable.path))
+    found = [slot for slot in found if slot is not variable and hasattr(slot, "assign")]
+    return [slot for slot in found if slot.shape == variable.shape]
+
+
 def _clear(layer, kept, optimizer):
     """Zeroes all but the kept directions, and what the optimiser remembers of them.
 
@@ -31,9 +51,7 @@ def _clear(layer, kept, optimizer):
     if getattr(layer, "intermediate_bias", None) is not None:
         masks.append((layer.intermediate_bias, columns))
     for variable, mask in masks:
-        slot = variable.path.replace("/", "_") + "_"
-        slots = [v for v in optimizer.variables if v.name.startswith(slot)]
-        for each in (variable, *(v for v in slots if v.shape == variable.shape)):
+        for each in (variable, *_slots(optimizer, variable)):
             each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
 
 

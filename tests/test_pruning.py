@@ -101,6 +101,34 @@ def test_survivors_keep_their_weights_and_the_moments(optimizer):
     assert gone == (1 + slots) * columns > 0
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["adam", keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, 0.9))]
+)
+def test_layers_whose_variables_have_one_path_keep_to_themselves(optimizer):
+    x = inputs = keras.Input((6,))
+    for name in ("one", "two"):
+        start = inner = keras.Input((6,))
+        inner = LightDense(6, rank=4, name="light")(inner)
+        x = keras.Model(start, inner, name=name)(x)
+    model = keras.Model(inputs, x)
+    model.compile(optimizer, "mse")
+    data = np.random.default_rng(0).normal(size=(32, 6))
+    model.fit(data, data, verbose=0)
+    one, two = (model.get_layer(name).get_layer("light") for name in ("one", "two"))
+    assert one.factor_1.path == two.factor_1.path
+    one.factor_1.assign(one.factor_1 * np.array([1, 1e-6, 1, 1], "float32"))
+    before = {id(v): numpy(v).copy() for v in model.optimizer.variables}
+    schedule = RankSchedule(Budget(parameters=model.count_params() - 12), epochs=1)
+    schedule.set_model(model)
+    schedule.on_train_begin()
+    schedule.on_epoch_end(0)
+    assert pruning.ranks(model) == {one: 3, two: 4}
+    changed = [v for v in model.optimizer.variables if (numpy(v) != before[id(v)]).any()]
+    moments = 2 if optimizer == "adam" else 1
+    assert len(changed) == 2 * moments  # of one layer's two factors
+    assert not any(numpy(v)[:, 1].any() for v in changed if v.shape == (6, 4))
+
+
 def test_the_least_energy_for_its_cost_goes_first():
     model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4, use_bias=False)])
     model.compile("sgd", "mse")
