@@ -1,5 +1,7 @@
 """Ranks found during training: a callback that lowers them to a budget, and the smaller model."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -55,6 +57,13 @@ def _clear(layer, kept, optimizer):
             each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
 
 
+def _revives(layer):
+    """Returns whether the second factor has a gradient where both are zero."""
+    between = getattr(layer, "intermediate_activation", keras.activations.linear)
+    zeros = keras.ops.zeros((1, 1, 1, layer.factor_1.shape[-1]))
+    return keras.ops.convert_to_numpy(between(zeros)).any()
+
+
 class RankSchedule(keras.callbacks.Callback):
     """Lowers the ranks of a model's light layers during training, down to a budget.
 
@@ -66,14 +75,20 @@ class RankSchedule(keras.callbacks.Callback):
     keep their weights and the optimiser's moments, and the last model costs at most one
     direction less than the budget. `squeeze` returns it without the zeros.
 
+    In the list of callbacks it stands after `EarlyStopping(restore_best_weights=True)`: Keras
+    ends them in that order, and the best weights may hold directions that were dropped since,
+    which it drops again; `start_from_epoch=epochs` looks only at weights without them. A
+    warning says if training ends above the budget, after fewer epochs for instance.
+
     Args:
         budget: `Budget` of the whole model.
         epochs: Positive integer, after how many epochs the model fits the budget; let as
             many again follow.
 
     Raises:
-        ValueError: At the start of training, if the model can't reach the budget, or the budget
-            is of multiply-adds and the size of the input is not fixed.
+        ValueError: At the start of training, if the model can't reach the budget, the budget
+            is of multiply-adds and the size of the input is not fixed, or an
+            `intermediate_activation` is not zero at zero: its directions would come back.
 
     Example:
 
@@ -111,6 +126,14 @@ class RankSchedule(keras.callbacks.Callback):
             for path, (layer, _) in applied.items()
             if isinstance(layer, LightDense | LightConv2D)
         }
+        for path, (layer, _) in applied.items():
+            if layer in self._prices and _revives(layer):
+                raise ValueError(
+                    "A direction at zero stays there only where the activation between the "
+                    f"factors is 0 at 0, as 'relu' and 'tanh' are. Received: layer {path!r} with "
+                    f"intermediate_activation={layer.intermediate_activation!r}"
+                )
+        self._kept = {}  # of the layers that something was dropped from
         whole = np.array([self.model.count_params(), sum(macs.values())])[self._held]
         self._fixed = whole - sum(p * layer.rank for layer, p in self._prices.items())
         least = self._fixed + sum(self._prices.values())
@@ -139,13 +162,26 @@ class RankSchedule(keras.callbacks.Callback):
             return -np.log(kept) / (self._prices[layer] / self._limits).sum()
 
         dropped = set()
-        while (self._cost({one: kept.sum() for one, kept in alive.items()}) > limits).any():
+        while (self._cost({o: max(1, kept.sum()) for o, kept in alive.items()}) > limits).any():
             layer = min((one for one in alive if alive[one].sum() > 1), key=loss)
             least = np.where(alive[layer], found[layer], np.inf).argmin()
             alive[layer][least] = False
             dropped.add(layer)
+        self._kept |= {layer: alive[layer] for layer in dropped}
         for layer in dropped:
             _clear(layer, alive[layer], self.model.optimizer)
+
+    def on_train_end(self, logs=None):
+        for layer, kept in self._kept.items():
+            _clear(layer, kept, self.model.optimizer)
+        cost = self._cost(ranks(self.model))
+        if (cost > self._limits).any():
+            warnings.warn(
+                f"The model is still above its budget: it costs {cost.tolist()}, not "
+                f"{self._limits.astype(int).tolist()}. Train for at least {self.epochs} epochs; "
+                f"EarlyStopping takes start_from_epoch={self.epochs}.",
+                stacklevel=2,
+            )
 
 
 def ranks(model):

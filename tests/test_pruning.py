@@ -154,6 +154,57 @@ def test_a_budget_out_of_reach_is_refused_and_one_already_met_changes_nothing():
     assert trained(model, RankSchedule(Budget(parameters=10**6), epochs=1), 1) == [ranks]
 
 
+def two_layers():
+    keras.utils.set_random_seed(0)
+    layers = [LightDense(8, rank=4, use_bias=False, name=name) for name in ("one", "two")]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile("sgd", "mse")
+    data = np.random.default_rng(0).normal(size=(32, 8))
+    return model, data
+
+
+def test_restored_weights_lose_again_what_was_dropped():
+    model, data = two_layers()
+    # The first epoch's loss is the largest, and its weights have all directions.
+    best = {"monitor": "loss", "mode": "max", "restore_best_weights": True}
+    stop = keras.callbacks.EarlyStopping(**best, patience=9)
+    schedule = RankSchedule(Budget(parameters=60), epochs=3)
+    model.fit(data, data, epochs=4, verbose=0, callbacks=[stop, schedule])
+    assert stop.best_epoch == 0 and squeeze(model).count_params() <= 60
+
+
+def test_training_that_ends_above_the_budget_says_so():
+    model, data = two_layers()
+    schedule = RankSchedule(Budget(parameters=60), epochs=4)
+    with pytest.warns(UserWarning, match=r"not \[60\]. Train for at least 4 epochs"):
+        model.fit(data, data, epochs=2, verbose=0, callbacks=[schedule])
+    assert squeeze(model).count_params() > 60
+
+
+def test_an_activation_that_brings_directions_back_is_refused():
+    for activation in ("sigmoid", "softplus", "tanh", "relu"):
+        between = {"intermediate_activation": activation}
+        parts = [LightConv2D(4, 3, rank=4, name="light", **between), keras.layers.Flatten()]
+        model = keras.Sequential([keras.Input((8, 8, 4)), *parts, LightDense(4, rank=2)])
+        model.compile("adam", "mse")
+        schedule = RankSchedule(Budget(parameters=model.count_params() - 60), epochs=1)
+        if activation in ("tanh", "relu"):
+            assert trained(model, schedule, 2)[1] < [4, 2]
+        else:
+            with pytest.raises(ValueError, match=f"Received: layer 'light' .*{activation}"):
+                trained(model, schedule, 2)
+
+
+def test_a_layer_whose_directions_are_all_zero_counts_with_one():
+    model, data = two_layers()
+    model.layers[1].factor_1.assign(np.zeros((8, 4)))
+    assert list(pruning.ranks(model).values()) == [4, 1]
+    model.layers[1].trainable = False
+    schedule = RankSchedule(Budget(parameters=64), epochs=1)
+    model.fit(data, data, verbose=0, callbacks=[schedule])
+    assert squeeze(model).count_params() == 64
+
+
 def test_multiply_adds_of_an_open_size_are_refused_and_of_a_fixed_one_counted():
     light = LightConv2D(4, 3, rank=3, form="spatial")
     pooled = [keras.layers.GlobalAveragePooling2D(), LightDense(4, rank=3)]
