@@ -256,23 +256,33 @@ def _has_kernel(layer):
 
 
 def multiply_adds(layer, shapes):
-    """Returns the multiply-adds of all applications, or `None` where a size is not fixed."""
-    if not _has_kernel(layer):
-        return 0
-    if any(shape is None or None in shape[1:] for shape in shapes):
+    """Returns the multiply-adds of all applications, or `None` where they are not known."""
+    is_open = any(shape is None or None in shape[1:] for shape in shapes)
+    if is_open and families.has_formula(layer):
         return None
-    return sum(families.multiply_adds(layer, shape) for shape in shapes)
+    counts = [families.multiply_adds(layer, shape) for shape in shapes]
+    return None if None in counts else sum(counts)
 
 
-def check_sizes(model, macs, limits):
-    """Refuses a budget of multiply-adds where `multiply_adds`, `{path: count}`, lacks some."""
+def check_macs(found, macs, limits):
+    """Refuses a budget of multiply-adds where `macs`, `{path: count}`, lacks some.
+
+    `found` is what `applications` returns.
+    """
     unknown = [path for path, count in macs.items() if count is None]
-    if unknown and math.isfinite(limits[1]):
+    if not unknown or not math.isfinite(limits[1]):
+        return
+    layers = {path: found[path][0] for path in unknown}
+    if other := [path for path, layer in layers.items() if not families.has_formula(layer)]:
         raise ValueError(
-            "Multiply-adds depend on the size of the input, which is not fixed. Give a "
-            f"budget of parameters. Received: input_shape={model.input_shape} "
-            f"(layer {unknown[0]!r})"
+            "Multiply-adds are known of Dense, Conv2D, SeparableConv2D and DepthwiseConv2D, not "
+            "of other layers with a kernel. Give a budget of parameters. Received: "
+            + ", ".join(f"{path!r} ({type(layers[path]).__name__})" for path in other)
         )
+    raise ValueError(
+        "Multiply-adds depend on the size of the input, which is not fixed. Give a "
+        f"budget of parameters. Received: layer {unknown[0]!r}, applied to {found[unknown[0]][1]}"
+    )
 
 
 def plan(model, budget, rule="greedy", form="spatial", exclude=()):
@@ -291,12 +301,14 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
         A `pandas.DataFrame` with one row for each layer that has a kernel: `layer` (in nested
         models its path), `kernel` (its shape), `form`, `rank` (missing where the layer
         stays), `parameters` and `multiply-adds` (for one input, of all its applications;
-        missing where the input size is not fixed), both also as they were (`before`),
+        missing where the input size is not fixed, or where they are not known of a layer with
+        a kernel of another kind, such as Conv1D), both also as they were (`before`),
         `error` (of the kernel, `||W - W'|| / ||W||`) and `why not`. It is plain
         data: `json.loads(table.to_json(orient="records"))` is a plan for `convert` too.
 
     Raises:
-        ValueError: If the budget is too small, or the model can't be rebuilt.
+        ValueError: If the budget is too small, the budget is of multiply-adds and some are
+            missing, a rule's ranks are not within it, or the model can't be rebuilt.
 
     Example:
 
@@ -328,7 +340,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
             light = _light(layer, 1, form)
             candidates[path] = light.parameters_per_rank, multiply_adds(light, shapes)
         rows[path] = {"layer": path, "kernel": _kernel_shape(layer), "why not": reason}
-    check_sizes(model, macs, limits)
+    check_macs(found, macs, limits)
     kernels = {path: math.prod(found[path][0].kernel.shape) for path in candidates}
     costs = ranks.Costs(
         np.array([(kernels[path], macs[path] or 0) for path in candidates]),
@@ -340,6 +352,21 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     )
     spectra = [ranks.Spectrum.of(_matrices(found[path][0], form)) for path in candidates]
     chosen = rule(spectra, costs, budget)
+    most = [len(spectrum.kept) for spectrum in spectra]
+    if len(chosen) != len(most) or any(
+        rank is not None and rank not in range(1, full + 1)
+        for rank, full in zip(chosen, most, strict=True)
+    ):
+        raise ValueError(
+            "A rule returns one rank for each layer that can be light: None where it stays, or "
+            f"an integer from 1 to the most it can have, {most}. Received: {chosen}"
+        )
+    cost = costs.total(chosen)
+    if cost[0] > limits[0] or cost[1] > limits[1]:
+        raise ValueError(
+            f"The rule's ranks must fit the budget. Received: rule={rule!r}, whose ranks {chosen} "
+            f"cost {cost[0]:,} parameters and {cost[1]:,} macs, for {budget}"
+        )
     decided = dict(zip(candidates, zip(chosen, spectra, strict=True), strict=True))
     for path, row in rows.items():
         layer, before = found[path][0], found[path][0].count_params()

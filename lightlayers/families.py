@@ -170,19 +170,27 @@ def activations(layer):
     return count
 
 
+def has_formula(layer):
+    """Returns whether `multiply_adds` knows how often a layer applies its kernel."""
+    layers = backend.load().layers
+    return isinstance(
+        layer, layers.Conv2D | layers.SeparableConv2D | layers.DepthwiseConv2D | layers.Dense
+    )
+
+
 def multiply_adds(layer, input_shape=None):
     """Returns the multiply-adds of one built layer for one image.
 
     A multiply-add is one MAC: each weight of a kernel counts once for each position at
-    which that kernel is applied, zero padding included. Biases, activations, pooling
-    and normalisation count nothing.
+    which that kernel is applied, zero padding included. Biases, activations, pooling,
+    normalisation and embeddings count nothing.
 
     Args:
         layer: A built Keras layer with a fixed input size.
         input_shape: Tuple, what it is applied to. Defaults to what it was first called on.
 
     Returns:
-        Integer.
+        Integer, or `None` if the layer has a kernel and `has_formula` is false.
     """
     keras = backend.load()
     from lightlayers import layers
@@ -195,14 +203,11 @@ def multiply_adds(layer, input_shape=None):
     def size(weight):
         return math.prod(weight.shape)
 
-    if not isinstance(
-        layer,
-        keras.layers.Conv2D
-        | keras.layers.SeparableConv2D
-        | keras.layers.DepthwiseConv2D
-        | keras.layers.Dense,
-    ):
-        return 0
+    if not has_formula(layer):
+        # Their weights are looked up, or applied once to each value.
+        names = "Embedding LayerNormalization Normalization PReLU RMSNormalization".split()
+        free = type(layer) in [getattr(keras.layers, name) for name in names]
+        return 0 if free or all(len(weight.shape) < 2 for weight in layer.weights) else None
     out = layer.compute_output_shape(input_shape or layer.input.shape)
     if isinstance(layer, layers.LightDense):
         return positions(out) * (size(layer.factor_1) + size(layer.factor_2))

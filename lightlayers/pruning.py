@@ -87,7 +87,7 @@ class RankSchedule(keras.callbacks.Callback):
 
     Raises:
         ValueError: At the start of training, if the model can't reach the budget, the budget
-            is of multiply-adds and the size of the input is not fixed, or an
+            is of multiply-adds and some are not known, as in `plan`, or an
             `intermediate_activation` is not zero at zero: its directions would come back.
 
     Example:
@@ -119,7 +119,7 @@ class RankSchedule(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         applied = conversion.applications(self.model)
         macs = {path: conversion.multiply_adds(*found) for path, found in applied.items()}
-        conversion.check_sizes(self.model, macs, self._budget)
+        conversion.check_macs(applied, macs, self._budget)
         macs = {path: count or 0 for path, count in macs.items()}
         self._prices = {  # of one direction
             layer: np.array([layer.parameters_per_rank, macs[path] // layer.rank])[self._held]

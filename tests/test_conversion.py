@@ -372,15 +372,38 @@ def test_a_plan_says_why_not():
     assert table["multiply-adds"].isna().all()  # the length is not fixed
     table = conversion.plan(model, Budget(10**6)).set_index("layer")
     assert table["why not"]["second"] == "dense fits the budget"
-    with pytest.raises(ValueError, match="size of the input, which is not fixed"):
+    with pytest.raises(ValueError, match=r"'wrapped' \(TimeDistributed\), 'conv1d' \(Conv1D\)$"):
         conversion.plan(model, Budget(macs=1000))
+    dense = keras.Sequential([keras.Input((None, 6)), layers.Dense(6)])
+    with pytest.raises(ValueError, match="size of the input, which is not fixed"):
+        conversion.plan(dense, Budget(macs=1000))
+
+
+def test_a_budget_of_multiply_adds_needs_all_of_them():
+    parts = [layers.Embedding(20, 8), layers.Conv1D(8, 3, name="conv1d")]
+    parts += [layers.GlobalAveragePooling1D(), layers.Dense(8, name="dense")]
+    for length in (9, None):
+        model = keras.Sequential([keras.Input((length,)), *parts])
+        table = conversion.plan(model, Budget(parameters=10**4)).set_index("layer")
+        assert table["multiply-adds"].isna().to_dict()["conv1d"]
+        assert table["multiply-adds"]["dense"] == 64
+        with pytest.raises(ValueError, match=r"Received: 'conv1d' \(Conv1D\)$"):
+            conversion.plan(model, Budget(macs=5000))
+        without = keras.Sequential([keras.Input((length,)), parts[0], *parts[2:]])
+        assert conversion.plan(without, Budget(macs=40))["multiply-adds"].sum() <= 40
 
 
 def test_a_rule_may_be_a_function_and_all_rules_plan():
     model = sequential()
-    budget = Budget(int(model.count_params() * 0.6))
+    budget = Budget(int(model.count_params() * 0.7))
     plan = conversion.plan(model, budget, rule=lambda spectra, costs, budget: [2, None])
     assert plan["rank"].tolist() == [2, pd.NA]
+    for ranks in ([9, 8], [0, None], [99, None], [1]):
+        with pytest.raises(ValueError) as refused:
+            conversion.plan(model, budget, rule=lambda spectra, costs, budget, r=ranks: r)
+        assert str(ranks) in str(refused.value)
+        said = "must fit the budget" if ranks == [9, 8] else "returns one rank for each layer"
+        assert said in str(refused.value)
     for rule in conversion.ranks.RULES:
         light = convert(model, conversion.plan(model, budget, rule))
         assert light.count_params() <= budget.parameters

@@ -291,6 +291,41 @@ def test_multiply_adds_of_dense_layers():
             assert families.multiply_adds(layer) == uses * weights
 
 
+class Scaled(keras.layers.Layer):
+    def build(self, shape):
+        self.matrix = self.add_weight(shape=(shape[-1], shape[-1]))
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.matrix)
+
+
+def test_multiply_adds_of_other_kernels_are_unknown_and_without_a_kernel_none():
+    layers = keras.layers
+    for layer in (
+        layers.Conv1D(4, 3),
+        layers.EinsumDense("abc,cd->abd", (None, 6)),
+        layers.TimeDistributed(layers.Dense(4)),
+        layers.LSTM(4),
+        layers.SpectralNormalization(layers.Dense(4)),
+        Scaled(),
+    ):
+        layer(keras.Input((8, 4)))
+        assert families.multiply_adds(layer) is None, layer
+    transposed = layers.Conv2DTranspose(4, 3)
+    transposed(keras.Input((8, 8, 4)))
+    assert families.multiply_adds(transposed) is None
+    for layer in (
+        layers.BatchNormalization(),
+        layers.LayerNormalization(axis=(1, 2)),
+        layers.Normalization(axis=(1, 2)),
+        layers.PReLU(),
+        layers.Embedding(9, 4),
+        layers.ReLU(),
+    ):
+        layer(keras.Input((8, 4)))
+        assert families.multiply_adds(layer) == 0, layer
+
+
 @pytest.mark.parametrize("make", [keras.layers.Conv2D, LightConv2D, keras.layers.SeparableConv2D])
 def test_multiply_adds_do_not_depend_on_the_order_of_axes(make):
     layer = make(6, 3, strides=2, data_format="channels_first")

@@ -212,6 +212,11 @@ def test_multiply_adds_of_an_open_size_are_refused_and_of_a_fixed_one_counted():
     model.compile("adam", "mse")
     with pytest.raises(ValueError, match="size of the input, which is not fixed"):
         trained(model, RankSchedule(Budget(macs=16), epochs=1), 1)
+    other = [keras.layers.Conv2DTranspose(4, 3, name="other"), light, *pooled]
+    model = keras.Sequential([keras.Input((8, 8, 4)), *other])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match=r"Received: 'other' \(Conv2DTranspose\)$"):
+        trained(model, RankSchedule(Budget(macs=10**5), epochs=1), 1)
     model = keras.Sequential([keras.Input((None, None, 4)), *pooled])
     model.compile("adam", "mse")
     assert trained(model, RankSchedule(Budget(macs=16), epochs=1), 1) == [[2]]
