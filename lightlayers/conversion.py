@@ -484,7 +484,8 @@ def merge(model):
     """Returns a model of plain Keras layers that computes what one with light layers does.
 
     For serving where `lightlayers` is not installed. Layers of form `"paper"` stand for no
-    single kernel: they stay, and a warning names them.
+    single kernel, and those inside other layers, such as TimeDistributed, are not reached:
+    they stay, and a warning names them.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
@@ -500,12 +501,18 @@ def merge(model):
     def paper(layer):
         return isinstance(layer, LightConv2D) and layer.form == "paper"
 
-    if kept := [path for path, (layer, _) in found.items() if paper(layer)]:
-        warnings.warn(
-            "Form 'paper' stands for no single kernel, so these layers stay as they are: "
-            + ", ".join(kept),
-            stacklevel=2,
-        )
+    def around(layer):
+        inside = layer._flatten_layers(include_self=False)
+        return any(isinstance(one, LightDense | LightConv2D) for one in inside)
+
+    for stays, why in (
+        (paper, "Form 'paper' stands for no single kernel"),
+        (around, "Light layers inside other layers are not reached"),
+    ):
+        if kept := [path for path, (layer, _) in found.items() if stays(layer)]:
+            warnings.warn(
+                f"{why}, so these layers stay as they are: " + ", ".join(kept), stacklevel=2
+            )
 
     def plain(layer):
         if isinstance(layer, LightDense):

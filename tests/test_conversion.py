@@ -499,6 +499,17 @@ def test_the_papers_form_is_kept_by_merge_and_named():
     np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
 
 
+def test_light_layers_inside_others_are_kept_by_merge_and_named():
+    inside = [layers.TimeDistributed(LightDense(6, rank=2), name="wrapped")]
+    inside += [layers.Bidirectional(layers.LSTM(3, return_sequences=True))]
+    model = built(keras.Sequential([keras.Input((5, 6)), *inside, LightDense(3, rank=2)]))
+    x = random(2, 5, 6)
+    with pytest.warns(UserWarning, match="stay as they are: wrapped$"):
+        merged = merge(model)
+    assert type(merged.layers[2]) is layers.Dense
+    np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
+
+
 def with_full_rank(model, plan):
     """Returns the plan with every layer light that can be, at its full rank."""
     found = conversion.applications(model)
