@@ -77,10 +77,21 @@ def _matrices(layer, form):
     return factorization.flatten(_numpy(layer.kernel), form, groups)
 
 
+def _draws(initializer, dimensions):
+    """Returns whether an initialiser draws any shape: a constant array has one of its own."""
+    shape = (1,) * dimensions
+    try:
+        return tuple(initializer(shape, dtype="float32").shape) == shape
+    except Exception:  # of any kind: it may be code of the user's
+        return False
+
+
 def _light(layer, rank, form):
     """Returns the light layer of a convertible one, its factors not yet set."""
     # The factors stand for the kernel, so what was asked of the kernel is asked of them together.
     kwargs = {"rank": rank, "product_regularizer": layer.kernel_regularizer}
+    if not _draws(layer.kernel_initializer, len(layer.kernel.shape)):
+        kwargs["factor_initializer"] = "spectral"  # asks for the shape of the dense kernel
     if isinstance(layer, keras.layers.Conv2D):
         return _twin(LightConv2D, layer, form=form, **kwargs)
     return _twin(LightDense, layer, **kwargs)
@@ -399,16 +410,41 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     return pd.DataFrame(list(rows.values()), columns=columns).astype(integers)
 
 
+_REGISTER = (
+    "Give functions names, no lambda, and decorate functions and classes of your own with "
+    "keras.saving.register_keras_serializable()."
+)
+
+
+def copied(layer, **changes):
+    """Returns a layer of the same configuration but for the changes."""
+    try:
+        return type(layer).from_config(layer.get_config() | changes)
+    except Exception as error:  # of any kind: it may come from code of the user's
+        raise ValueError(
+            f"Layer {layer.name!r} can't be rebuilt from its configuration. {_REGISTER} "
+            f"Received: {layer!r}"
+        ) from error
+
+
 def rebuild(model, replace):
     """Returns the model anew with the layers that `replace` gives, and all other weights."""
     applications(model)  # refuses what can't be rebuilt
+    for part in model._flatten_layers():  # nested models may be compiled too
+        if getattr(part, "compiled", False):
+            try:
+                keras.saving.deserialize_keras_object(part.get_compile_config())
+            except Exception as error:
+                raise ValueError(
+                    f"What model {part.name!r} was compiled with can't be copied. {_REGISTER} "
+                    f"Received: {str(error).partition('. ')[0].strip()}"
+                ) from error
     copies = []
 
     def clone(layer):
         new = replace(layer)
         if new is None:
-            new = type(layer).from_config(layer.get_config())
-            copies.append((layer, new))
+            copies.append((layer, new := copied(layer)))
         return new
 
     rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
@@ -417,6 +453,10 @@ def rebuild(model, replace):
             getattr(old, "variables", ()), getattr(new, "variables", ()), strict=True
         ):
             target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
+        if isinstance(old, keras.layers.Layer):
+            for one, two in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+                if getattr(one, "lora_enabled", False):
+                    two.lora_alpha = one.lora_alpha  # Keras' own build resets it
         if hasattr(new, "finalize_state"):
             new.finalize_state()  # Normalization keeps what follows from its weights
     if not model.trainable:
@@ -428,8 +468,10 @@ def convert(model, plan):
     """Returns a model whose planned layers are light, started from the given one's weights.
 
     All other layers are copied with their weights and state. Shared layers stay shared and
-    nested models nested. As `keras.models.clone_model` does, it compiles the new model if the
-    given one was, with a fresh optimizer.
+    nested models nested. Layers, and what the model was compiled with, are copied by their
+    configuration: functions of one's own have to be registered with
+    `keras.saving.register_keras_serializable`. As `keras.models.clone_model` does, it compiles
+    the new model if the given one was, with a fresh optimizer.
 
     Args:
         model: The `keras.Model` of the plan, which stays as it is.

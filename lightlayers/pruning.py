@@ -209,8 +209,7 @@ def squeeze(model):
         if not isinstance(layer, LightDense | LightConv2D):
             return None
         kept = np.sort(np.argsort(-_energies(layer), kind="stable")[: found[layer]])
-        config = layer.get_config() | {"rank": len(kept)}
-        new = conversion.build_like(type(layer).from_config(config), layer)
+        new = conversion.build_like(conversion.copied(layer, rank=len(kept)), layer)
         columns = np.concatenate(
             [kept + group * layer.rank for group in range(getattr(layer, "groups", 1))]
         )

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from test_factorization import LINEAR, matrices, numpy, random, truncated
 
-from lightlayers import LightConv2D, LightDense, cli, conversion, networks
+from lightlayers import LightConv2D, LightDense, cli, conversion, networks, squeeze
 from lightlayers.conversion import convert, from_conv2d, from_dense, merge, to_conv2d, to_dense
 from lightlayers.ranks import Budget
 
@@ -407,6 +407,83 @@ def test_a_rule_may_be_a_function_and_all_rules_plan():
     for rule in conversion.ranks.RULES:
         light = convert(model, conversion.plan(model, budget, rule))
         assert light.count_params() <= budget.parameters
+
+
+def plain(*parts, **compiled):
+    model = keras.Sequential([keras.Input((7,)), *parts], name="plain")
+    if compiled:
+        model.compile(**compiled)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (lambda: plain(layers.Activation(shifted, name="own")), "Layer 'own'"),
+        (lambda: plain(layers.Dense(3, shifted, name="own")), "Layer 'own'"),
+        (lambda: plain(LightDense(3, shifted, name="own")), "Layer 'own'"),
+        (lambda: plain(plain(layers.Lambda(shifted, name="own"))), "Layer 'own'"),
+        (lambda: plain(layers.ReLU(), loss=lambda y, x: x), "model 'plain' was compiled with"),
+        (lambda: plain(plain(layers.ReLU(), loss=shifted), layers.ReLU()), "function 'shifted'"),
+        (lambda: plain(layers.ReLU(), loss="mse", metrics=[shifted]), "function 'shifted'"),
+    ],
+)
+def test_functions_that_no_configuration_can_hold_are_refused(model, said):
+    for act in (lambda model: convert(model, []), squeeze):
+        with pytest.raises(ValueError) as refused:
+            act(model())
+        assert said in str(refused.value)
+        assert "keras.saving.register_keras_serializable()" in str(refused.value)
+        assert "safe_mode" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_a_lambda_is_refused_by_its_layer_where_keras_does_not_copy_it():
+    model, x = plain(layers.Lambda(lambda x: x - 1, name="own")), random(3, 7)
+    try:
+        same = convert(model, [])  # as Keras did in 3.10
+    except ValueError as error:
+        assert "Layer 'own'" in str(error) and "safe_mode" not in str(error)
+    else:
+        np.testing.assert_array_equal(same(x), model(x))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_adapter_that_is_copied_keeps_its_strength(wrapped):
+    dense = layers.Dense(5)
+    model = plain(layers.Reshape((1, 7)), layers.TimeDistributed(dense) if wrapped else dense)
+    dense.enable_lora(2, lora_alpha=6)
+    x = random(3, 7)
+    built(model)
+    same = convert(model, [])
+    np.testing.assert_array_equal(same(x), model(x))
+
+
+@keras.saving.register_keras_serializable()
+def fixed(shape, dtype=None):
+    """Returns an array that has its own shape, whatever it is asked for."""
+    return keras.ops.reshape(keras.ops.arange(35, dtype="float32") / 35 - 0.2, (7, 5))
+
+
+@pytest.mark.parametrize("initializer", [fixed, keras.initializers.Constant(numpy(fixed(None)))])
+def test_initialisers_with_a_shape_of_their_own_go_on_with_the_kernel(initializer):
+    model = plain(layers.Dense(5, name="dense", kernel_initializer=initializer))
+    light = convert(model, conversion.plan(model, Budget(parameters=30))).layers[0]
+    assert light.rank == 2
+    np.testing.assert_allclose(light.kernel, truncated(fixed(None), 2), atol=1e-5)
+    again = to_dense(light)
+    assert (
+        again.get_config()["kernel_initializer"]
+        == (model.layers[0].get_config()["kernel_initializer"])
+    )
+    afresh = LightDense.from_config(light.get_config() | {"rank": 1})
+    afresh.build((None, 7))
+    np.testing.assert_allclose(afresh.kernel, truncated(fixed(None), 1), atol=1e-5)
+    conv = layers.Conv2D(4, 3, kernel_initializer=keras.initializers.Constant(random(3, 3, 2, 4)))
+    conv.build((None, 8, 8, 2))
+    for form in LINEAR:
+        assert from_conv2d(conv, 2, form).rank == 2
 
 
 @keras.saving.register_keras_serializable()
