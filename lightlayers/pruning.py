@@ -191,8 +191,31 @@ def ranks(model):
     return {layer: max(1, int((_energies(layer) > 0).sum())) for layer in light}
 
 
+def _go_on(model, new, cut):
+    """Has the optimiser of a new model go on where that of the given one was.
+
+    `cut(value, variable)` takes from what has a variable's shape what the new one has of it.
+    """
+    if not model.compiled or not model.optimizer.built:
+        return
+    pairs = []
+    for source, target in zip(model.trainable_variables, new.trainable_variables, strict=True):
+        slots = (_slots(one.optimizer, v) for one, v in ((model, source), (new, target)))
+        pairs += [(*pair, source) for pair in zip(*slots, strict=False)]
+    known = {id(slot) for *pair, _ in pairs for slot in pair}
+    others = [[v for v in m.optimizer.variables if id(v) not in known] for m in (model, new)]
+    if len(others[0]) != len(others[1]) or any(len(variable.shape) for variable in others[0]):
+        return  # what has another shape can't be cut
+    for slot, twin, source in (*pairs, *((*pair, None) for pair in zip(*others, strict=True))):
+        twin.assign(cut(slot, source))
+
+
 def squeeze(model):
     """Returns a model that computes the same without the directions that are zero.
+
+    It is compiled if the given one was, and trains on as that would: the optimiser keeps its
+    moments and its iterations. Only where it remembers something that has not the shape of
+    the weights, as Adafactor does, it is a fresh one.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
@@ -203,7 +226,14 @@ def squeeze(model):
     Raises:
         ValueError: If the model can't be rebuilt.
     """
-    found = ranks(model)
+    found, cuts = ranks(model), {}
+
+    def cut(value, variable):
+        value = keras.ops.convert_to_numpy(value)
+        if id(variable) not in cuts:
+            return value
+        axis, index = cuts[id(variable)]
+        return np.take(value, index, axis)
 
     def smaller(layer):
         if not isinstance(layer, LightDense | LightConv2D):
@@ -213,16 +243,14 @@ def squeeze(model):
         columns = np.concatenate(
             [kept + group * layer.rank for group in range(getattr(layer, "groups", 1))]
         )
-        for name, axis, index in (
-            ("factor_1", -1, columns),
-            ("factor_2", -2, kept),
-            ("intermediate_bias", -1, columns),
-            ("bias", -1, None),
-        ):
-            if (variable := getattr(layer, name, None)) is not None:
-                value = keras.ops.convert_to_numpy(variable)
-                value = value if index is None else np.take(value, index, axis=axis)
-                getattr(new, name).assign(value)
+        cuts[id(layer.factor_1)] = -1, columns
+        cuts[id(layer.factor_2)] = -2, kept
+        if getattr(layer, "intermediate_bias", None) is not None:
+            cuts[id(layer.intermediate_bias)] = -1, columns
+        for source, target in zip(layer.variables, new.variables, strict=True):
+            target.assign(cut(source, source))
         return new
 
-    return conversion.rebuild(model, smaller)
+    new = conversion.rebuild(model, smaller)
+    _go_on(model, new, cut)
+    return new

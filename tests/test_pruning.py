@@ -129,6 +129,32 @@ def test_layers_whose_variables_have_one_path_keep_to_themselves(optimizer):
     assert not any(numpy(v)[:, 1].any() for v in changed if v.shape == (6, 4))
 
 
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+    "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, gradient_accumulation_steps=2),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.01)),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_squeezed_model_trains_on_as_the_given_one_would(name):
+    model = network(optimizer=OPTIMIZERS[name]())
+    fit = {"batch_size": 16, "shuffle": False, "verbose": 0}
+    model.fit(X, Y, epochs=2, callbacks=[RankSchedule(Budget(parameters=700), epochs=1)], **fit)
+    small = squeeze(model)
+    assert small.count_params() <= 700
+    assert int(small.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    expected = model.fit(X, Y, epochs=2, **fit).history["loss"]
+    np.testing.assert_allclose(small.fit(X, Y, epochs=2, **fit).history["loss"], expected, 1e-4)
+
+
+def test_an_optimizer_whose_memory_has_other_shapes_starts_afresh():
+    model = network(optimizer="adafactor")
+    model.fit(X, Y, verbose=0)
+    assert int(model.optimizer.iterations) and not int(squeeze(model).optimizer.iterations)
+
+
 def test_the_least_energy_for_its_cost_goes_first():
     model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4, use_bias=False)])
     model.compile("sgd", "mse")
