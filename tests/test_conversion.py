@@ -609,9 +609,12 @@ def resnet50(**kwargs):
     return keras.Model(whole.input, layers.Dense(kwargs["classes"])(x))
 
 
-@pytest.mark.skipif(
+compiles_much = pytest.mark.skipif(
     keras.backend.backend() == "jax", reason="JAX compiles each of their operations: a minute"
 )
+
+
+@compiles_much
 @pytest.mark.parametrize("make", [mobilenet, resnet50])
 def test_networks_of_keras_convert_train_and_reload(make, tmp_path):
     model = built(make(input_shape=(32, 32, 3), weights=None, classes=5))
@@ -634,6 +637,23 @@ def test_networks_of_keras_convert_train_and_reload(make, tmp_path):
     light.save(tmp_path / "light.keras")
     again = keras.saving.load_model(tmp_path / "light.keras")
     np.testing.assert_array_equal(again(x), light(x))
+    merged, expected = merge(light), numpy(light(x))
+    assert merged.count_params() == model.count_params()
+    assert not any(isinstance(op, LightConv2D | LightDense) for op, _ in found(merged))
+    np.testing.assert_allclose(merged(x), expected, rtol=1e-3, atol=1e-3 * expected.std())
+
+
+@compiles_much
+def test_a_whole_resnet_is_planned_and_converted():
+    model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5)
+    half = model.count_params() // 2
+    plan = conversion.plan(model, Budget(half))
+    light = convert(model, plan)
+    saved = plan["parameters before"].sum() - plan["parameters"].sum()
+    assert 0.99 * half < light.count_params() == model.count_params() - saved <= half
+    changed = {layer.name for layer in light.layers if isinstance(layer, LightConv2D | LightDense)}
+    assert changed == set(plan["layer"][plan["rank"].notna()]) and len(changed) > 5
+    assert light.output_shape == model.output_shape
 
 
 def test_a_converted_model_shares_nothing_with_the_given_one():
