@@ -55,17 +55,18 @@ def _stamped(rows):
     }
 
 
-def measure(variant, run, steps):
+def measure(variant, run, steps, seeds=1):
     """Measures the training of one network on random images, as many as its data set has.
 
     Args:
         variant: String, a key of `GRID`.
         run: A `runs.Run`, whose network is trained.
         steps: Integer, steps of one measurement.
+        seeds: Integer, how many are trained together, by `"suite"` on JAX. Defaults to `1`.
 
     Returns:
-        Pair of floats: seconds of one training step, the median of three measurements,
-        and the most memory that this process held so far, in megabytes.
+        Pair of floats: seconds of one training step of all seeds, the median of three
+        measurements, and the most memory that this process held so far, in megabytes.
     """
     keras = backend.load()
     recipe = recipes.get(run.recipe)
@@ -75,14 +76,16 @@ def measure(variant, run, steps):
         from lightlayers import normalization
 
         normalization.BatchNormalization.call = keras.layers.BatchNormalization.call
-    model = networks.build(run.dataset, run.method, run.rank, recipe)
+    models = [networks.build(run.dataset, run.method, run.rank, recipe) for _ in range(seeds)]
+    model = models[0]
     optimizer = keras.optimizers.Adam(recipe.schedule(run.dataset).learning_rate)
     if variant == "suite":
-        loop = training.loop([model], optimizer, recipe.batch_size)
+        loop = training.loop(models, optimizer, recipe.batch_size)
         images, labels = loop.to_device(x), loop.to_device(y)
 
         def train(count):
-            loop.train(images, labels, np.arange(count * recipe.batch_size)[None])
+            order = np.arange(count * recipe.batch_size)
+            np.asarray(loop.train(images, labels, np.stack([order] * seeds)))
     else:
         model.compile(
             optimizer,
@@ -119,11 +122,12 @@ def measure(variant, run, steps):
     return float(np.median(times)), peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def _in_processes(variant, run, steps):
+def _in_processes(variant, run, steps, seeds=1):
     """Seconds per step of the whole machine, and the most memory of one of its processes."""
-    count = 1 if variant == "fit" else os.cpu_count()
+    count = 1 if variant == "fit" or backend.devices() else os.cpu_count()
     environment = os.environ | (execution.SINGLE_THREADED if variant != "fit" else {})
-    command = [sys.executable, "-m", "lightlayers.bench", variant, run.dataset, run.row, str(steps)]
+    command = [sys.executable, "-m", "lightlayers.bench", variant, run.dataset, run.row]
+    command += [str(steps), str(seeds)]
     processes = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(count)
@@ -316,7 +320,10 @@ def measure_networks(planned, say=print):
 
 
 def measure_together(planned, seeds=(1, 3, 10), say=print):
-    """Times a training step of several seeds in one program against one after the other, on JAX.
+    """Measures the training of several seeds in one program against one after the other, on JAX.
+
+    Both as `lightlayers reproduce` does it: in one process on a GPU, else in as many
+    single-threaded processes as there are cores.
 
     Args:
         planned: List of `runs.Run`, one per row.
@@ -325,31 +332,18 @@ def measure_together(planned, seeds=(1, 3, 10), say=print):
 
     Returns:
         Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `row`,
-        `seeds`, `milliseconds` (of a step of all of them), `low`, `high`, and how many times
-        the throughput it has of one seed alone in the same program (`speedup`), and of what
-        `lightlayers reproduce` does otherwise, a single-threaded process on each core
-        (`of processes`).
+        `seeds`, `milliseconds` (of a step of one seed, for the whole machine), and `speedup`,
+        how many times the throughput of one seed after the other.
     """
     if backend.name() != "jax":
         raise ValueError(f"Set KERAS_BACKEND=jax. Received: KERAS_BACKEND={backend.name()}")
     rows = []
     for run in planned:
-        recipe = recipes.get(run.recipe)
-        alone, _ = _in_processes("suite", run, _STEPS)
-        x, y, _ = _images(run.dataset)
-        count = _STEPS * recipe.batch_size
-        order, tasks = np.arange(count), {}
-        for n in sorted({1, *seeds}):
-            models = [networks.build(run.dataset, run.method, run.rank, recipe) for _ in range(n)]
-            loop = training.loop(models, backend.load().optimizers.Adam(), recipe.batch_size)
-            data = loop.to_device(x[:count]), loop.to_device(y[:count])
-            orders = np.stack([order] * n)
-            tasks[n] = (lambda loop=loop, data=data, o=orders: loop.train(*data, o), _STEPS)
-        for n, times in _in_turn(tasks, lambda key: 1).items():
-            speedup = round(n / times.pop("ratio"), 3)
-            row = {"dataset": run.dataset, "row": run.row, "seeds": n, **times}
-            row["of processes"] = round(1000 * alone * n / times["milliseconds"], 3)
-            rows.append(row | {"speedup": speedup})
+        each = {n: _in_processes("suite", run, _STEPS, n)[0] / n for n in sorted({1, *seeds})}
+        for n, seconds in each.items():
+            row = {"dataset": run.dataset, "row": run.row, "seeds": n}
+            row["milliseconds"] = round(1000 * seconds, 4)
+            rows.append(row | {"speedup": round(each[1] / seconds, 3)})
         say(f"{run.dataset} {run.row}: {rows[-1]['seeds']} seeds, {rows[-1]['speedup']} times")
     return _stamped(rows)
 
@@ -616,6 +610,6 @@ def measure_export(planned, count=200, say=print):
 
 
 if __name__ == "__main__":
-    variant, dataset, row, steps = sys.argv[1:]
+    variant, dataset, row, *counts = sys.argv[1:]
     (run,) = runs.plan(dataset, [row], [42])
-    print(json.dumps(measure(variant, run, int(steps))))
+    print(json.dumps(measure(variant, run, *map(int, counts))))
