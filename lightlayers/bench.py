@@ -126,6 +126,7 @@ def _in_processes(variant, run, steps, seeds=1):
     """Seconds per step of the whole machine, and the most memory of one of its processes."""
     count = 1 if variant == "fit" or backend.devices() else os.cpu_count()
     environment = os.environ | (execution.SINGLE_THREADED if variant != "fit" else {})
+    environment |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # this process has its share
     command = [sys.executable, "-m", "lightlayers.bench", variant, run.dataset, run.row]
     command += [str(steps), str(seeds)]
     processes = [
