@@ -13,7 +13,7 @@ OUTPUTS = pathlib.Path(__file__).parents[1] / "outputs"
 @pytest.fixture(scope="module")
 def again(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "outputs"
-    kept = shutil.ignore_patterns("notebooks", "figures", "[!b]*.csv", "*.md", "*.tex")
+    kept = shutil.ignore_patterns("notebooks", "[!b]*.csv", "*.md", "*.tex")
     shutil.copytree(OUTPUTS, folder, ignore=kept)
     assert cli.main(["report", "--outputs", str(folder)]) == 0
     return folder / "tables"
