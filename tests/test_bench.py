@@ -157,6 +157,7 @@ def test_export_compares_each_format_with_the_same_of_the_first_row(planned):
         assert two["kB ratio"] == pytest.approx(two["kB"] / one["kB"], abs=1e-3)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
 def test_the_grid_measures_each_network_in_processes_of_its_own(planned):
     table = bench.grid(planned[:1], ["fit", "suite"], steps=2, say=lambda line: None)
     assert table["row"].tolist() == ["conv2d", ""]
