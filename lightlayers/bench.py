@@ -1,4 +1,4 @@
-"""Benchmarks, as ratios in one run: the grid, networks, single layers and exported files."""
+"""Benchmarks, as ratios in one run: training, networks, layers, rules of ranks, exported files."""
 
 import json
 import math
@@ -293,14 +293,11 @@ def measure_networks(planned, say=print):
         models = {
             run: networks.build(run.dataset, run.method, run.rank, run.recipe) for run in chosen
         }
-        sizes = {
-            (run.row, task): size
-            for run, model in models.items()
-            for task, size in {
-                "memory": {"megabytes": _step_memory(model, recipes.get(run.recipe).batch_size)},
-                "file": {"kilobytes": _weight_file(model)},
-            }.items()
-        }
+        sizes = {}
+        for run, model in models.items():
+            memory = _step_memory(model, recipes.get(run.recipe).batch_size)
+            sizes[run.row, "memory"] = "megabytes", memory
+            sizes[run.row, "file"] = "kilobytes", _weight_file(model)
         tasks = {
             (run.row, name): task
             for run, model in models.items()
@@ -311,9 +308,8 @@ def measure_networks(planned, say=print):
             {"dataset": dataset, "row": row, "task": task, **times}
             for (row, task), times in found.items()
         ]
-        for (row, task), size in sizes.items():
-            ((unit, value),) = size.items()
-            ratio = value / sizes[chosen[0].row, task][unit]
+        for (row, task), (unit, value) in sizes.items():
+            ratio = value / sizes[chosen[0].row, task][1]
             line = {"dataset": dataset, "row": row, "task": task, unit: round(value, 3)}
             rows.append(line | {"ratio": round(ratio, 4)})
         say(f"{dataset}: {len(chosen)} networks")

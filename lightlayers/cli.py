@@ -72,7 +72,7 @@ def _parser():
     data.add_argument("what", choices=["check", "export"])
     data.add_argument("folder", nargs="?", metavar="DIR", help="where to export to")
     data.add_argument("--names", type=_list, default=list(datasets.NAMES))
-    bench = command("bench", _bench, "Measure training, networks, layers or exported files.")
+    bench = command("bench", _bench, "Measure training, networks, layers, rules or exported files.")
     bench.add_argument(
         "what", choices=["grid", "networks", "layers", "together", "ranks", "export"]
     )
@@ -377,9 +377,10 @@ def _export(options):
         )
     table = exporting.export(model, options.to, images, options.formats, data.x_train / 255)
     print(table.to_string(index=False))
-    for found in exporting.disagreements(table):
+    wrong = exporting.disagreements(table)
+    for found in wrong:
         print(f"WRONG  {found}")
-    return 1 if exporting.disagreements(table) else 0
+    return 1 if wrong else 0
 
 
 def _target(name, suffix):
