@@ -508,7 +508,7 @@ def _gaps(spectra, costs, budget):
     from lightlayers import ranks
 
     best, found = _optimum(ranks._Options(spectra, costs, budget)) / len(spectra), []
-    for rule in ("greedy", "product", "uniform"):
+    for rule in ranks.RULES:
         chosen = zip(spectra, ranks.get(rule)(spectra, costs, budget), strict=True)
         kept = np.mean([1 if rank is None else one.kept[rank - 1] for one, rank in chosen])
         line = {"rule": rule, "kept": round(float(kept), 4), "optimum": round(best, 4)}

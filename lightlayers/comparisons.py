@@ -56,8 +56,7 @@ def of_recipes(frame, one="corrected", other="paper"):
 def of_forms(frame, recipe="corrected"):
     """Returns the gains of the linear forms over the paper's layer.
 
-    They are the largest that fit the paper's network at that K. With another recipe's head and
-    shortcuts, the network that they are compared with has other parameters than in the paper.
+    They are the largest that have no more parameters than it has under recipe "corrected".
     """
     pairs = [
         (data, (families.label(form, rank), recipe), (families.label("lightlayers", k), recipe))
@@ -85,6 +84,26 @@ def of_ranks(frame, recipe="corrected"):
                 for rule in ("greedy", "product")
             ]
     return gains(frame, pairs)
+
+
+def told(gains):
+    """Returns what gains tell, one sentence for each data set.
+
+    Args:
+        gains: DataFrame, as `gains` returns it. Lines with fewer than three seeds say nothing.
+    """
+    sentences = []
+    for dataset, lines in gains.groupby("data set", sort=False):
+        judged = lines[lines["n"] >= 3]
+        better, worse = (
+            [f"{line.method} over {line.over} ({line.gain:+.1f})" for line in some.itertuples()]
+            for some in (judged[judged["low"] > 0], judged[judged["high"] < 0])
+        )
+        open_ = len(judged) - len(better) - len(worse)
+        sentence = f"{dataset}: better: {', '.join(better) or 'nothing'}; "
+        sentence += f"worse: {', '.join(worse) or 'nothing'}; undecided: {open_} of {len(judged)}"
+        sentences.append(sentence if len(judged) else f"{dataset}: fewer than three pairs of seeds")
+    return sentences
 
 
 def helps(frame, recipe, base, names):
@@ -140,9 +159,8 @@ def aims(frame):
             for key, rows in groups.items()
             if rows["parameters"].max() <= most and len(rows) >= 3
         }
-        rank = max(runs.FITTING[dataset].values())[1]
         entries = {
-            "set before the runs": (families.label("spatial", rank), "corrected"),
+            "set before the runs": (families.label("spatial", runs.AIMED[dataset]), "corrected"),
             "best on held-out images": max(fitting, key=fitting.get, default=("", "")),
         }
         for entry, key in entries.items():

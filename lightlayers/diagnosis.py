@@ -18,9 +18,10 @@ def start(run, images=512):
     Returns:
         Dictionary: `logit_sd` (standard deviation of the logits over the images, mean over
         the classes), `dead` (share of the channels between the factors of convolutions
-        that are zero everywhere), `gradient` (root mean square of the loss's gradient
-        over the weights of the convolutions) and `bias_gradient` (over the last biases,
-        which the scale of the last layer does not shrink).
+        that are zero everywhere), `gradient` (root mean square of the cross-entropy's
+        gradient over the weights of the convolutions), `pull` (the same of their L2
+        penalty's) and `bias_gradient` (of the cross-entropy's over the last biases, which
+        the scale of the last layer does not shrink).
     """
     keras = backend.load()
     recipe = recipes.get(run.recipe)
@@ -55,6 +56,7 @@ def start(run, images=512):
     before = values()
     model.train_on_batch(x, y)
     weights, biases = (one - two for one, two in zip(values(), before, strict=True))
+    pull = -2 * recipe.kernel_l2 * before[0]
 
     def rms(moved):
         return float(f"{np.sqrt(np.mean(np.square(moved))):.4g}")
@@ -62,13 +64,14 @@ def start(run, images=512):
     return {
         "logit_sd": float(f"{logits.std(axis=0).mean():.4g}"),
         "dead": round(float(np.mean(dead)), 4),
-        "gradient": rms(weights),
+        "gradient": rms(weights - pull),
+        "pull": rms(pull),
         "bias_gradient": rms(biases),
     }
 
 
 def stored(planned, outputs, renew=False):
-    """Returns `start` of the first seed of each recipe, from the outputs folder or the data.
+    """Returns `start` of runs, from the outputs folder or the data.
 
     Args:
         planned: List of `runs.Run`.
@@ -76,7 +79,7 @@ def stored(planned, outputs, renew=False):
         renew: Boolean, whether to compute them even if they are kept. Defaults to `False`.
 
     Returns:
-        A `pandas.DataFrame`, one row per data set and recipe.
+        A `pandas.DataFrame`, one row per data set, recipe and seed.
 
     Raises:
         datasets.DataError: If they are not kept and a data set can't be had.
@@ -85,12 +88,9 @@ def stored(planned, outputs, renew=False):
 
     file = pathlib.Path(outputs, "bench", "starts.json")
     if renew or not file.exists():
-        first = {}
-        for run in planned:
-            first.setdefault((run.dataset, run.recipe), run)
         lines = [
             {"dataset": run.dataset, "recipe": run.recipe, "seed": run.seed, **start(run)}
-            for run in first.values()
+            for run in planned
         ]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(lines, indent=1) + "\n")

@@ -58,7 +58,8 @@ def _lightconv2d(filters, kernel_size, rank, recipe, **kwargs):
         filters,
         kernel_size,
         rank=rank,
-        use_bias=recipe.conv_bias,
+        # Whatever the recipe: no normalisation makes up for the bias before the ReLU inside.
+        use_bias=True,
         bias_initializer=recipe.bias_initializer,
         intermediate_activation=recipe.intermediate_activation,
         kernel_regularizer=_l2(recipe.kernel_l2),

@@ -225,11 +225,16 @@ def outside(verdicts):
         Triple: cells outside their 95% interval, cells judged, and the probability of at
         least so many outside if every cell were replicated and the cells independent.
     """
-    from scipy import stats
-
     judged = [verdict for verdict in verdicts if verdict != "NOT RUN"]
     out = sum(verdict in ("CLOSE", "DIFFERENT") for verdict in judged)
-    return out, len(judged), float(stats.binom.sf(out - 1, len(judged), 0.05))
+    return out, len(judged), chance(out, len(judged))
+
+
+def chance(found, judged, rate=0.05):
+    """Returns the probability of at least so many, if each came with that rate by chance."""
+    from scipy import stats
+
+    return float(stats.binom.sf(found - 1, judged, rate))
 
 
 def networks(runs, timings=None):
