@@ -168,7 +168,7 @@ def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
     choice = ["collapse", "--seeds", "7", "--outputs", str(tmp_path)]
     assert cli.main(["reproduce", *choice, "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8 + 4
+    assert len(lines) == 9 + 4
     assert lines[0].startswith("missing: cifar100 lightlayers-5 seed 7 (")
     assert lines[1].startswith("missing: cifar100 lightlayers-5 no-scale seed 7 (")
     assert "leave out --rows" in refused(capsys, "reproduce", *choice, "--rows", "conv2d")
@@ -177,8 +177,8 @@ def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
 
 def test_rows_of_an_experiment_are_jobs_of_their_own():
     planned = runs.plan_experiment("collapse", [1, 2])
-    assert len(planned) == len(set(planned)) == 24
-    assert len({execution.Job([run]).name for run in planned}) == 12
+    assert len(planned) == len(set(planned)) == 26
+    assert len({execution.Job([run]).name for run in planned}) == 13
     assert execution.Job(planned[:1]).name == "cifar100-lightlayers-5"
 
 
