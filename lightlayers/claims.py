@@ -323,9 +323,9 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
 
     Returns:
         A `pandas.DataFrame`: `recipe`, `n`, `accuracy` or `held_out` (mean), `sd`, `min`,
-        `max`, `loss` (on the test set), `pairs` (seeds that the other recipe has too), `gain`
-        (mean difference over those, in points) and the ends `low` and `high` of its 95%
-        t-interval.
+        `max`, `loss` (on the test set, beside the accuracy on it), `pairs` (seeds that the
+        other recipe has too), `gain` (mean difference over those, in points) and the ends
+        `low` and `high` of its 95% t-interval.
     """
     import pandas as pd
 
@@ -341,9 +341,10 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
         lines.append([*line, rows["loss"].mean(), len(gain), *ends])
     columns = f"recipe n {value} sd min max loss pairs gain low high".split()
-    return pd.DataFrame(lines, columns=columns).round(
+    table = pd.DataFrame(lines, columns=columns).round(
         dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[8:], 2)
     )
+    return table if value == "accuracy" else table.drop(columns="loss")
 
 
 def first_look(runs, dataset, seen=FIRST_LOOK, epoch=6):
@@ -389,7 +390,8 @@ def headline(runs, timings=None):
     judged = sum(count >= 3 for count in counted)
     state = (
         f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} "
-        f"and {max(counted)} seeds a row. A verdict needs three: {judged} rows have them."
+        f"and {max(counted)} seeds a row. A verdict on a number needs three: {judged} rows have "
+        "them."
     )
     verdicts = replication.counts(replication.cells(paper)).reset_index()
     claims = judge(runs, timings)

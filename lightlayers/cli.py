@@ -1,6 +1,7 @@
 """The `lightlayers` command: thin, over the modules above."""
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -167,6 +168,8 @@ def _reproduce(options):
         )
     if options.scheduler and (own := [name for name in names if name in datasets.FILES]):
         raise ValueError(f"Workers have no such file: leave out --scheduler. Received: {own[0]}")
+    if options.scheduler and not importlib.util.find_spec("distributed"):
+        raise ValueError("--scheduler needs pip install 'lightlayers[dask]'.")
     for name in ("workers", "timeout"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1. Received: {value}")
@@ -287,8 +290,10 @@ def _report(options):
             print(f"no runs   {name}: lightlayers {lacks}")
             continue
         print(f"notebook  {execution.render(name, options.outputs, {})}")
-    readme = pathlib.Path(options.outputs).resolve().parent / "README.md"
-    if readme.exists() and _BEGIN in (text := readme.read_text()):
+    outputs = pathlib.Path(options.outputs).resolve()
+    readme = outputs.parent / "README.md"  # which says what the repository's own runs say
+    own = outputs == runs.outputs_folder().resolve()
+    if own and readme.exists() and _BEGIN in (text := readme.read_text()):
         readme.write_text(with_headline(text, options.outputs))
         print(f"headline  {readme}")
     return 0

@@ -128,7 +128,7 @@ def helps(frame, recipe, base, names):
     if without:  # whatever the others will say
         return f"its interval does not lie above zero on {', '.join(without)}: left out"
     if len(lows) == len(names):
-        return "helps on all: it belongs into the recipe"
+        return "helps on all: it belongs in the recipe"
     return "not decided: fewer than five pairs of seeds"
 
 

@@ -21,7 +21,7 @@ def start(run, images=512):
         that are zero everywhere), `gradient` (root mean square of the cross-entropy's
         gradient over the weights of the convolutions), `pull` (the same of their L2
         penalty's) and `bias_gradient` (of the cross-entropy's over the last biases, which
-        the scale of the last layer does not shrink).
+        the scale of the last layer does not multiply).
     """
     keras = backend.load()
     recipe = recipes.get(run.recipe)

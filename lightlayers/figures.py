@@ -181,6 +181,8 @@ def verdicts(tables):
 
 
 def _plain_log_ticks(axis, values):
+    if not values:
+        return
     ticks = [t for t in (2000, 5000, 10000, 20000, 50000, 100000) if t > 0.7 * min(values)]
     ticks = [t for t in ticks if t < 1.4 * max(values)]
     axis.set_xticks(ticks, [f"{t:,}" for t in ticks])

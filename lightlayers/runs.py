@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import tempfile
 
@@ -268,6 +269,43 @@ def plan_experiment(name, seeds=None, epochs=None, limit=None):
         for recipe in recipes_
         for run in plan(dataset, [row], seeds, recipe, epochs, limit)
     ]
+
+
+def command(planned, outputs, name=None):
+    """Returns the command that trains runs, with what differs from its defaults.
+
+    Args:
+        planned: List of `Run`, all of one experiment, or of one data set and recipe.
+        outputs: Path of the outputs folder.
+        name: String, what `lightlayers reproduce` calls them. Defaults to their data set.
+
+    Example:
+
+    >>> command(plan("mnist", ["conv2d"], [7], epochs=2), outputs_folder())
+    'lightlayers reproduce mnist --rows conv2d --seeds 7 --epochs 2'
+    """
+    run = planned[0]
+    usual = Run(run.dataset, run.method, run.rank, run.recipe)
+    seeds, options = SEEDS, {}
+    if name in EXPERIMENTS:
+        seeds = EXPERIMENTS[name].seeds
+    else:
+        rows = list(dict.fromkeys(each.row for each in planned))
+        if rows != table_rows(run.dataset):
+            options["rows"] = ",".join(rows)
+        if run.recipe != ("corrected" if run.dataset in datasets.FILES else "paper"):
+            options["recipe"] = run.recipe
+    chosen = list(dict.fromkeys(each.seed for each in planned))
+    if set(chosen) != set(seeds):
+        options["seeds"] = ",".join(map(str, chosen))
+    if run.epochs != usual.epochs:
+        options["epochs"] = run.epochs
+    if run.train_size != usual.train_size:
+        options["limit"] = run.train_size
+    if pathlib.Path(outputs).resolve() != outputs_folder().resolve():
+        options["outputs"] = shlex.quote(str(outputs))
+    words = ["lightlayers reproduce", shlex.quote(name or run.dataset)]
+    return " ".join([*words, *(f"--{option} {value}" for option, value in options.items())])
 
 
 def result_name(name, recipe):

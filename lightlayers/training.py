@@ -462,8 +462,8 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
         fresh: Boolean, whether to train also what is stored. Defaults to `False`.
         together: Boolean, whether to train the seeds of a row in one program, on Keras'
             JAX backend. Defaults to `False`.
-        name: String, what `lightlayers reproduce` calls these runs. Defaults to the
-            names of their data sets.
+        name: String, what `lightlayers reproduce` calls these runs. Defaults to their data
+            set.
 
     Returns:
         List of records, in the order of `planned`.
@@ -478,8 +478,7 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
     if missing and train:
         _train_all(missing, outputs, records, together)
     elif missing:
-        name = name or " ".join(dict.fromkeys(run.dataset for run in missing))
-        print(f"{len(missing)} are not. To train them: lightlayers reproduce {name}")
+        print(f"{len(missing)} are not. To train them: {runs.command(missing, outputs, name)}")
     return [records[run] for run in planned if run in records]
 
 

@@ -1,5 +1,6 @@
 """The command line, as a user meets it: results, refusals in one line, exit statuses."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -313,6 +314,28 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
     assert "2/4 runs done, 0 running, 2 waiting, 0 failed · 1:00 so far, about 1:00 left" in said
     assert "FAILED digits-lightlayers-1: lost" in said
     assert "Papermill, kernel start and imports took 12 s a job" in said
+
+
+def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    (project / "notebooks").mkdir(parents=True)
+    (project / "pyproject.toml").touch()
+    readme = project / "README.md"
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(execution, "render", lambda *arguments: "")
+    for folder, written in (("mine", False), ("outputs", True)):
+        readme.write_text(f"{cli._BEGIN}\nold\n{cli._END}")
+        assert cli.main(["report", "--outputs", folder]) == 0
+        assert ("old" not in readme.read_text()) == written
+
+
+def test_a_cluster_needs_its_package(tmp_path, capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name)
+    )
+    choice = ["digits", "--scheduler", "tcp://here:1", "--outputs", tmp_path / "outputs"]
+    assert "lightlayers[dask]" in refused(capsys, "reproduce", *choice)
 
 
 def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch):

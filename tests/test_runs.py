@@ -18,6 +18,20 @@ RECORD = {"run": vars(RUN), "test": {"accuracy": 0.5}}
 COMMITTED = [file for name in datasets.NAMES for file in ROOT.glob(f"outputs/runs/{name}/*.json")]
 
 
+def test_the_command_for_runs_plans_them_again(tmp_path):
+    outputs = runs.outputs_folder()
+    assert runs.command(runs.plan("mnist"), outputs) == "lightlayers reproduce mnist"
+    chosen = ["conv2d", "lightlayers-1"], [42, 7], "no-l2", 2, 100
+    assert runs.command(runs.plan("digits", *chosen), tmp_path / "a b") == (
+        "lightlayers reproduce digits --rows conv2d,lightlayers-1 --recipe no-l2 --seeds 42,7 "
+        f"--epochs 2 --limit 100 --outputs '{tmp_path}/a b'"
+    )
+    few = runs.plan_experiment("collapse", [2, 1])
+    assert runs.command(few, outputs, "collapse") == "lightlayers reproduce collapse --seeds 2,1"
+    planned = runs.plan_experiment("starts")
+    assert runs.command(planned, outputs, "starts") == "lightlayers reproduce starts"
+
+
 @pytest.mark.parametrize(
     "change",
     [
