@@ -27,8 +27,11 @@ def __getattr__(name):
     for module, names in _MODULES.items():
         if name in names:
             if module != "ranks":
-                importlib.import_module("lightlayers.backend").load()
-                _register()
+                try:
+                    _register()
+                except AttributeError as error:
+                    # `from lightlayers import ...` would say that there is no such name.
+                    raise ImportError(f"Keras can't be imported: {error}") from error
             return getattr(importlib.import_module(f"lightlayers.{module}"), name)
     raise AttributeError(f"module 'lightlayers' has no attribute {name!r}")
 

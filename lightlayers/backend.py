@@ -15,6 +15,9 @@ class DeviceError(Exception):
 def _native_stderr_held():
     # TensorFlow's C++ writes to file descriptor 2, past sys.stderr and, in 2.21, past
     # TF_CPP_MIN_LOG_LEVEL: notebooks would store it as output that changes with each run.
+    if sys.stderr is None:  # a service without a console
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -31,7 +34,11 @@ def _native_stderr_held():
 
 
 def load():
-    """Imports Keras and its backend quietly, and returns the `keras` module."""
+    """Imports Keras and its backend quietly, and returns the `keras` module.
+
+    The first operation, which is as loud, is done here as well: it sets up the devices. So the
+    suite calls this, and who only wants a layer is not made to.
+    """
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with _native_stderr_held():

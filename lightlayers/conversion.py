@@ -4,6 +4,7 @@ import fnmatch
 import json
 import math
 import numbers
+import tempfile
 import warnings
 
 import keras
@@ -15,6 +16,7 @@ from lightlayers.layers import LightConv2D, LightDense
 
 FORMS = ("channel", "spatial")
 _GRAPHS = (keras.Sequential, Functional)
+_CALLS = [graph.call for graph in _GRAPHS]  # a class of one's own may train otherwise
 _BOTH = (
     "name trainable activation use_bias kernel_initializer bias_initializer bias_regularizer "
     "activity_regularizer bias_constraint"
@@ -208,9 +210,14 @@ def to_conv2d(layer):
     return _merged(layer, LightConv2D, keras.layers.Conv2D)
 
 
-def _inputs(model, path=""):
-    """Returns the inputs of a model whose graph is known."""
-    if type(model) not in _GRAPHS:
+def _inputs(model, path="", own=False):
+    """Returns the inputs of a model whose graph is known.
+
+    A functional model of a class of its own, which may train otherwise, has one too, but can't be
+    rebuilt without that class.
+    """
+    known = isinstance(model, _GRAPHS) and type(model).call in _CALLS
+    if not (known if own else type(model) in _GRAPHS):
         where = f" (layer {path!r})" if path else ""
         raise ValueError(
             "Only Sequential and functional models can be rebuilt; convert the layers of a "
@@ -222,15 +229,16 @@ def _inputs(model, path=""):
     return model.inputs
 
 
-def applications(model):
+def applications(model, own=False):
     """Returns `{path: (layer, input shapes)}`, one shape for each time a layer is applied.
 
-    Layers of nested models are among them, a shared one once, under its first path.
+    Layers of nested models are among them, a shared one once, under its first path. `own` is
+    whether functional models of a class of their own are taken.
     """
     found, paths, owners = {}, {}, {}
 
     def walk(graph, inputs, prefix):
-        _inputs(graph, prefix[:-1])
+        _inputs(graph, prefix[:-1], own)
         graph = getattr(graph, "_functional", graph)  # of a Sequential
         return graph._run_through_graph(inputs, operation_fn=lambda op: visit(op, prefix))
 
@@ -246,7 +254,7 @@ def applications(model):
 
         return nested if isinstance(op, _GRAPHS) else single
 
-    walk(model, _inputs(model), "")
+    walk(model, _inputs(model, own=own), "")
     found = {
         path: (op, shapes)
         for path, (op, shapes) in found.items()
@@ -427,6 +435,16 @@ def copied(layer, **changes):
         ) from error
 
 
+def _copy_vocabulary(layer, new):
+    # Before it is called: then its size is fixed.
+    values = {}
+    layer.save_own_variables(values)
+    new.load_own_variables(values)
+    with tempfile.TemporaryDirectory() as folder:
+        layer.save_assets(folder)
+        new.load_assets(folder)
+
+
 def rebuild(model, replace):
     """Returns the model anew with the layers that `replace` gives, and all other weights."""
     applications(model)  # refuses what can't be rebuilt
@@ -445,6 +463,8 @@ def rebuild(model, replace):
         new = replace(layer)
         if new is None:
             copies.append((layer, new := copied(layer)))
+            if hasattr(layer, "get_vocabulary"):  # which is in neither weights nor configuration
+                _copy_vocabulary(layer, new)
         return new
 
     rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
@@ -457,8 +477,8 @@ def rebuild(model, replace):
             for one, two in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
                 if getattr(one, "lora_enabled", False):
                     two.lora_alpha = one.lora_alpha  # Keras' own build resets it
-        if hasattr(new, "finalize_state"):
-            new.finalize_state()  # Normalization keeps what follows from its weights
+        if isinstance(new, keras.layers.Normalization):
+            new.finalize_state()  # it keeps what follows from its weights
     if not model.trainable:
         rebuilt.trainable = False
     return rebuilt

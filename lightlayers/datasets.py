@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def _from_folder(path):
             return {key: archive[key] for key in KEYS}
     except KeyError:
         raise DataError(f"{path} lacks one of the arrays {', '.join(KEYS)}.") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} can't be read as an .npz file ({error}).") from None
 
 

@@ -216,6 +216,8 @@ def multiply_adds(layer, input_shape=None):
         return positions(out) * size(layer.kernel)
     axis = -1 if layer.data_format == "channels_last" else 1
     at_output = positions(out, axis)
+    if isinstance(layer, layers.LightConv2D) and layer.implementation == "merged":
+        return at_output * math.prod(layer.dense_kernel_shape)  # whatever the rank
     if isinstance(layer, layers.LightConv2D):
         at_hidden = positions(hidden_shape(layer, input_shape), axis)
         return at_hidden * size(layer.factor_1) + at_output * size(layer.factor_2)

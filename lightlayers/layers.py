@@ -37,7 +37,9 @@ def _another(initializer):
     if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
         return initializer  # it moves on with each draw, a copy would start over
     config = initializer.get_config()
-    if isinstance(config.get("seed"), int):
+    if "seed" not in config:
+        return initializer  # one of the user's own need not say how it is made
+    if isinstance(config["seed"], int):
         [config["seed"]] = factorization.other_seeds(config["seed"], 1)
     return type(initializer).from_config(config)
 

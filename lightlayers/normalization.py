@@ -27,6 +27,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.scale
             and self.center
             and self.compute_dtype == "float32"
+            and not self.synchronized
+            and not getattr(self, "renorm", False)  # which older Keras does not have
         )
         if not fusible:
             return super().call(inputs, training=training, mask=mask)

@@ -53,7 +53,10 @@ def _clear(layer, kept, optimizer):
     if getattr(layer, "intermediate_bias", None) is not None:
         masks.append((layer.intermediate_bias, columns))
     for variable, mask in masks:
-        for each in (variable, *_slots(optimizer, variable)):
+        slots = _slots(optimizer, variable)
+        # Divided by, even where nothing changes: without a gradient it changes no weight.
+        slots = [slot for slot in slots if not slot.name.endswith("accumulator")]
+        for each in (variable, *slots):
             each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
 
 
@@ -117,15 +120,18 @@ class RankSchedule(keras.callbacks.Callback):
         self._limits = self._budget[self._held]
 
     def on_train_begin(self, logs=None):
-        applied = conversion.applications(self.model)
+        applied = conversion.applications(self.model, own=True)
         macs = {path: conversion.multiply_adds(*found) for path, found in applied.items()}
         conversion.check_macs(applied, macs, self._budget)
         macs = {path: count or 0 for path, count in macs.items()}
-        self._prices = {  # of one direction
-            layer: np.array([layer.parameters_per_rank, macs[path] // layer.rank])[self._held]
-            for path, (layer, _) in applied.items()
-            if isinstance(layer, LightDense | LightConv2D)
-        }
+        self._prices = {}  # of one direction
+        for path, (layer, _) in applied.items():
+            if isinstance(layer, LightDense | LightConv2D):
+                merged = getattr(layer, "implementation", "") == "merged"
+                each = 0 if merged else macs[path] // layer.rank
+                price = np.array([layer.parameters_per_rank, each])[self._held]
+                if price.any():  # else dropping some would spare nothing
+                    self._prices[layer] = price
         for path, (layer, _) in applied.items():
             if layer in self._prices and _revives(layer):
                 raise ValueError(
@@ -178,7 +184,8 @@ class RankSchedule(keras.callbacks.Callback):
         if (cost > self._limits).any():
             warnings.warn(
                 f"The model is still above its budget: it costs {cost.tolist()}, not "
-                f"{self._limits.astype(int).tolist()}. Train for at least {self.epochs} epochs; "
+                f"{self._limits.astype(int).tolist()}. The first {self.epochs} epochs, as fit "
+                "numbers them from initial_epoch on, must be trained with this callback; "
                 f"EarlyStopping takes start_from_epoch={self.epochs}.",
                 stacklevel=2,
             )
@@ -186,7 +193,7 @@ class RankSchedule(keras.callbacks.Callback):
 
 def ranks(model):
     """Returns `{layer: rank}` of a model's light layers, directions at zero not counted."""
-    layers = [layer for layer, _ in conversion.applications(model).values()]
+    layers = [layer for layer, _ in conversion.applications(model, own=True).values()]
     light = [layer for layer in layers if isinstance(layer, LightDense | LightConv2D)]
     return {layer: max(1, int((_energies(layer) > 0).sum())) for layer in light}
 

@@ -225,6 +225,35 @@ def predicted(model, x):
     return np.concatenate([numpy(part) for part in keras.tree.flatten(model(x))], axis=-1)
 
 
+def test_adapted_layers_keep_what_they_learned():
+    binned = layers.Discretization(num_bins=4, name="binned")
+    binned.adapt(random(50, 1))
+    parts = [binned, layers.Embedding(4, 8), layers.Flatten(), layers.Dense(8, name="dense")]
+    model = built(keras.Sequential([keras.Input((1,)), *parts]))
+    x = random(9, 1, seed=3)
+    light = convert(model, [{"layer": "dense", "form": "", "rank": 8}])
+    assert len(set(numpy(light.layers[0](x)).ravel())) > 2
+    np.testing.assert_allclose(predicted(light, x), predicted(model, x), atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings are TensorFlow's")
+@pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
+def test_adapted_words_keep_their_numbers(mode):
+    tf = pytest.importorskip("tensorflow")
+
+    words = tf.constant([["b"], ["a"], ["c"], ["b"]])
+    lookup = layers.TextVectorization(output_mode=mode, name="words")
+    lookup.adapt(words)
+    text = keras.Input((1,), dtype="string")
+    numbers = keras.ops.cast(lookup(text), "float32")
+    if mode == "int":
+        numbers = keras.ops.reshape(numbers[:, :1], (-1, 1))
+    model = keras.Model(text, layers.Dense(6, name="dense")(numbers))
+    light = convert(model, [])
+    np.testing.assert_array_equal(light(words), model(words))
+    assert light.get_layer("words").get_vocabulary() == lookup.get_vocabulary()
+
+
 @pytest.mark.parametrize(("make", "x"), [(sequential, IMAGES), (tangled, TANGLED)])
 def test_plans_hold_their_budget_and_models_cost_what_they_say(make, x):
     model = make()

@@ -63,7 +63,9 @@ def test_other_images_are_refused(folder):
         datasets.load("mnist")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "text", "key", "floats"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "flipped", "emptied", "array", "text", "key", "floats"]
+)
 def test_a_broken_file_is_named(folder, damage):
     file = folder / "mnist.npz"
     content = arrays()
@@ -71,8 +73,13 @@ def test_a_broken_file_is_named(folder, damage):
         del content["y_test"]
     if damage == "floats":
         content["x_train"] = content["x_train"] / 255
-    np.savez(file, **content)
+    (np.savez_compressed if damage == "flipped" else np.savez)(file, **content)
     whole = file.read_bytes()
+    if damage == "flipped":
+        file.write_bytes(whole[:200] + bytes(255 - byte for byte in whole[200:400]) + whole[400:])
+    if damage == "array":
+        np.save(folder / "mnist", content["x_train"])
+        (folder / "mnist.npy").rename(file)
     if damage in ("truncated", "emptied", "text"):
         file.write_bytes({"truncated": whole[:2000], "emptied": b"", "text": b"hello"}[damage])
     with pytest.raises(datasets.DataError, match="mnist.npz"):

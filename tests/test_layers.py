@@ -454,15 +454,33 @@ assert "keras" not in sys.modules, "dir() is not lazy"
 lightlayers.LightDense
 import keras
 assert keras.saving.get_registered_object("lightlayers>LightConv2D") is lightlayers.LightConv2D
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(2)  # refused once anything was computed
+"""
+
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, *_):
+        if name == "keras":
+            raise AttributeError("module 'numpy' has no attribute 'bool8'")
+sys.meta_path.insert(0, Broken())
+try:
+    from lightlayers import LightDense
+except ImportError as error:
+    assert "bool8" in str(error), error
+else:
+    raise SystemExit("no error")
 """
 
 
 def test_package_imports_keras_only_for_a_layer():
     with pytest.raises(AttributeError, match="'lightlayers' has no attribute 'LightConv3D'"):
         lightlayers.LightConv3D  # noqa: B018
-    run = python(LAZY)
-    error = run.communicate()[1]
-    assert run.returncode == 0, error.decode()
+    for run in [python(LAZY), python(BROKEN)]:
+        error = run.communicate()[1]
+        assert run.returncode == 0, error.decode()
 
 
 # --------------------------------------------------------------- errors and examples
@@ -478,6 +496,18 @@ def dense(**kwargs):
     layer = LightDense(**{"units": 4, "rank": 2, **kwargs})
     layer.build((None, 4))
     return layer
+
+
+def test_an_initializer_need_not_say_how_it_is_made():
+    class Ones(keras.initializers.Initializer):
+        def __init__(self, value):
+            self.value = value
+
+        def __call__(self, shape, dtype=None):
+            return keras.ops.ones(shape, dtype) * self.value
+
+    light = dense(kernel_initializer=Ones(3), bias_initializer=Ones(2))
+    assert {float(w) for weight in light.get_weights() for w in weight.ravel()} == {3, 2}
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 2.5, "3", None])

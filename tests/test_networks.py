@@ -1,6 +1,7 @@
 """The networks against the published counts, multiply-adds by brute force, and the diagrams."""
 
 import dataclasses
+import functools
 import itertools
 
 import keras
@@ -334,6 +335,13 @@ def test_multiply_adds_do_not_depend_on_the_order_of_axes(make):
     layer = make(6, 3, strides=2, data_format="channels_first")
     layer(keras.Input((4, *IMAGE)))
     assert families.multiply_adds(layer) == measured(make(6, 3, strides=2))
+
+
+def test_a_merged_kernel_costs_what_a_dense_one_does():
+    for arguments in ({}, {"groups": 2, "strides": 2}):
+        make = functools.partial(LightConv2D, 6, 3, form="channel", rank=1, **arguments)
+        dense = measured(keras.layers.Conv2D(6, 3, **arguments))
+        assert measured(make(implementation="merged")) == dense > measured(make())
 
 
 def test_what_costs_nothing():

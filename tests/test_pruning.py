@@ -134,6 +134,7 @@ OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
     "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.9, gradient_accumulation_steps=2),
     "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.01)),
+    "ftrl": lambda: keras.optimizers.Ftrl(0.05),
     "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True),
 }
 
@@ -147,6 +148,7 @@ def test_a_squeezed_model_trains_on_as_the_given_one_would(name):
     assert small.count_params() <= 700
     assert int(small.optimizer.iterations) == int(model.optimizer.iterations) > 0
     expected = model.fit(X, Y, epochs=2, **fit).history["loss"]
+    assert np.isfinite(expected).all()
     np.testing.assert_allclose(small.fit(X, Y, epochs=2, **fit).history["loss"], expected, 1e-4)
 
 
@@ -203,9 +205,37 @@ def test_restored_weights_lose_again_what_was_dropped():
 def test_training_that_ends_above_the_budget_says_so():
     model, data = two_layers()
     schedule = RankSchedule(Budget(parameters=60), epochs=4)
-    with pytest.warns(UserWarning, match=r"not \[60\]. Train for at least 4 epochs"):
+    with pytest.warns(UserWarning, match=r"not \[60\]. The first 4 epochs"):
         model.fit(data, data, epochs=2, verbose=0, callbacks=[schedule])
     assert squeeze(model).count_params() > 60
+
+
+def test_a_model_with_a_training_step_of_its_own_is_pruned_and_not_rebuilt():
+    class Custom(keras.Model):
+        def train_step(self, *arguments):
+            return super().train_step(*arguments)
+
+    inputs = keras.Input((8,))
+    model = Custom(inputs, LightDense(8, rank=4, use_bias=False)(inputs))
+    model.compile("adam", "mse")
+    data = X.reshape(-1, 8)[:64]
+    model.fit(data, data, verbose=0, callbacks=[RankSchedule(Budget(parameters=32), epochs=1)])
+    assert list(pruning.ranks(model).values()) == [2]
+    with pytest.raises(ValueError, match="subclassed one .*Received: Custom"):
+        squeeze(model)
+
+
+def test_multiply_adds_of_merged_kernels_are_not_to_be_saved():
+    whole = {"form": "spatial", "implementation": "merged", "padding": "same", "use_bias": False}
+    parts = [LightConv2D(4, 3, rank=3, **whole), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((8, 8, 4)), *parts, LightDense(4, rank=3)])
+    model.compile("adam", "mse")
+    fixed = 64 * 9 * 4 * 4  # one convolution, whatever the rank
+    assert multiply_adds(model) == fixed + 3 * 8
+    trained(model, RankSchedule(Budget(macs=fixed + 8), epochs=1), 1)
+    assert list(pruning.ranks(model).values()) == [3, 1]
+    with pytest.raises(ValueError, match="less than the model costs with rank 1"):
+        trained(model, RankSchedule(Budget(macs=fixed), epochs=1), 1)
 
 
 def test_an_activation_that_brings_directions_back_is_refused():

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from lightlayers import datasets, networks, recipes, runs
+from lightlayers import datasets, networks, recipes, runs, training
 from lightlayers.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -199,6 +199,16 @@ def test_own_colour_data_gets_the_network_of_the_cifars(own, recipe):
     model = networks.build(run.dataset, run.method, run.rank, recipe)
     assert model.output_shape == (None, 2) and model.get_layer("block1_shortcut")
     assert model(np.zeros((1, 8, 9, 3))).shape == (1, 2)
+
+
+def test_own_data_sorted_by_class_is_not_trained_on(own, tmp_path):
+    own("mine")
+    arrays = dict(np.load(tmp_path / "mine.npz"))
+    arrays["y_train"] = np.repeat([0, 1], [11, 1])  # the last tenth is held out
+    np.savez(tmp_path / "sorted.npz", **arrays)
+    run = Run(runs.add_data(tmp_path / "sorted.npz"), "conv2d", recipe="corrected", epochs=1)
+    with pytest.raises(datasets.DataError, match="shuffle the file.*Received: none of 1"):
+        training.train(run)
 
 
 def test_changed_own_data_is_another_data_set(own):

@@ -14,6 +14,8 @@ from lightlayers.runs import Run
 
 keras = backend.load()
 
+from lightlayers.normalization import BatchNormalization  # noqa: E402 (Keras first)
+
 
 def fit(run, epochs):
     """The obvious way: Keras' fit on float images, with Keras' own normalisation."""
@@ -44,6 +46,21 @@ def fit(run, epochs):
         validation_data=(data.x_test / 255.0, one_hot(data.y_test)),
     )
     return history.history
+
+
+@pytest.mark.parametrize("arguments", [{}, {"renorm": True}, {"synchronized": True}])
+def test_normalisation_is_that_of_keras(arguments):
+    x = np.random.default_rng(0).normal(2, 3, (16, 4, 4, 3)).astype("float32")
+    try:
+        layers = [
+            make(momentum=0.5, **arguments)
+            for make in (BatchNormalization, keras.layers.BatchNormalization)
+        ]
+    except (TypeError, ValueError) as error:
+        pytest.skip(f"not in this Keras: {error}")
+    ours, theirs = ([np.asarray(layer(x, training=True)), *layer.get_weights()] for layer in layers)
+    for one, two in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "rank"), [("conv2d", None), ("lightlayers", 3)])
