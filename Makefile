@@ -38,7 +38,7 @@ test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 test-jax: .venv/installed  ## the layers' tests pass on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
 	    tests/test_layers.py tests/test_factorization.py tests/test_conversion.py \
-	    tests/test_pruning.py tests/test_bench.py
+	    tests/test_pruning.py tests/test_bench.py tests/test_diagnosis.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
@@ -51,7 +51,7 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	.venv/bin/pytest tests/test_browser.py
 
 test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow that we promise, as on Colab
-	$(PYTHON) -m venv --clear build/oldest
+	$(firstword $(shell which python3.12 python3.11) $(PYTHON)) -m venv --clear build/oldest  # TensorFlow 2.19 has no 3.13
 	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[dask,test]" \
 	    keras==3.10.0 tensorflow-cpu==2.19.0
 	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \

@@ -1,8 +1,10 @@
 """The benchmarks run, say what they measured, and count memory right; times are not asserted."""
 
 import json
+import shutil
 
 import keras
+import pandas as pd
 import pytest
 from test_ranks import exhaustive, least, problem
 
@@ -27,6 +29,7 @@ def short(monkeypatch):
     for name, value in {"_ROUNDS": 2, "_STEPS": 2, "_LEAST": 0, "_WARM": 1, "_REPEATS": 1}.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(bench, "_BATCHES", (1, 256))
+    monkeypatch.setattr(bench.os, "cpu_count", lambda: 2)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +140,7 @@ def test_no_rule_of_ranks_keeps_more_than_the_optimum(planned, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name: few)
     rows = bench.measure_ranks(planned, say=lambda line: None)["rows"]
     assert {(row["K"], row["rule"]) for row in rows} == {
-        (k, rule) for k in (1, 3, 5) for rule in ("greedy", "product", "uniform")
+        (k, rule) for k in (1, 3, 5) for rule in ranks.RULES
     }
     assert all(0 < row["kept"] <= row["optimum"] + 1e-4 for row in rows)
     gaps = {(row["K"], row["rule"]): row["gap"] for row in rows}
@@ -158,13 +161,51 @@ def test_export_compares_each_format_with_the_same_of_the_first_row(planned):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
-def test_the_grid_measures_each_network_in_processes_of_its_own(planned):
+def test_the_grid_measures_each_network_in_processes_of_its_own(planned, monkeypatch):
+    started, popen = [], bench.subprocess.Popen
+
+    def noted(command, env, **kwargs):
+        started.append((command[3], env.get("OMP_NUM_THREADS") == "1"))
+        return popen(command, env=env, **kwargs)
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(bench.subprocess, "Popen", noted)
     table = bench.grid(planned[:1], ["fit", "suite"], steps=2, say=lambda line: None)
+    # fit is started twice, the better counts; the suite's are as many as there are cores.
+    assert started == [("fit", False)] * 2 + [("suite", True)] * 2
     assert table["row"].tolist() == ["conv2d", ""]
     assert (table[["fit (ms/step)", "fit (MB)", "suite", "suite (MB)"]] > 0).all(axis=None)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
+@pytest.mark.parametrize("variant", bench.GRID)
+def test_every_variant_of_the_grid_trains(variant, planned):
+    seconds, megabytes = bench.measure(variant, planned[0], 2)
+    assert seconds > 0 and megabytes > 100
+
+
+def test_the_command_names_the_grids_tables(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def grid(planned, variants, steps):
+        asked.append(([run.row for run in planned], variants, steps))
+        return pd.DataFrame({"row": [run.row for run in planned]})
+
+    monkeypatch.setattr(bench, "grid", grid)
+    common = ["bench", "grid", "--names", "digits", "--rows", "conv2d", "--outputs", str(tmp_path)]
+    assert cli.main(common) == 0
+    assert cli.main([*common, "--variants", "fit,steps,suite", "--steps", "7"]) == 0
+    assert asked == [
+        (["conv2d"], ["fit", "suite"], 100),
+        (["conv2d"], ["fit", "steps", "suite"], 7),
+    ]
+    names = {file.stem for file in (tmp_path / "tables").iterdir()}
+    assert names == {"bench-grid", "bench-grid-parts"}
+    assert cli.main([*common, "--variants", "fit,magic"]) == 2
+    assert "magic" in capsys.readouterr().err
+
+
 def test_a_variant_that_fails_is_told(planned, monkeypatch):
-    monkeypatch.setattr(bench.sys, "executable", "/bin/false")
+    monkeypatch.setattr(bench.sys, "executable", shutil.which("false"))
     with pytest.raises(RuntimeError, match="fit of digits conv2d failed"):
         bench._in_processes("fit", planned[0], 2)

@@ -10,6 +10,7 @@ import time
 
 import nbformat
 import numpy as np
+import psutil
 import pytest
 
 from lightlayers import cli, display, execution, runs
@@ -69,21 +70,24 @@ def test_outputs_that_can_not_be_written(capsys, tmp_path):
     assert file.read_text() == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_outputs_of_another_user(tmp_path):
-    # Root writes anywhere, so ask as nobody; the checkout itself may be closed to nobody.
-    outputs = tmp_path / "outputs"
-    outputs.mkdir(mode=0o755)
-    tmp_path.chmod(0o755)
-    probe = (
-        f"import os; os.setgid(65534); os.setuid(65534)\n"
-        f"from lightlayers import cli\n"
-        f"try: cli._writable({str(outputs)!r})\n"
-        f"except ValueError as error: print(error)"
-    )
-    code = f"from lightlayers import cli\n{probe}"
+def test_outputs_of_another_user(closed):
+    outputs, first = closed
+    probe = f"try: cli._writable({str(outputs)!r})\nexcept ValueError as error: print(error)"
+    code = f"from lightlayers import cli\n{first}{probe}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "can't be written (Permission denied)" in done.stdout, done.stderr
+
+
+def test_seeds_together_on_jax(tmp_path):
+    pytest.importorskip("jax")
+    choice = ["--rows", "conv2d", "--seeds", "1,2", "--epochs", "1", "--limit", "64"]
+    done = lightlayers(
+        *("reproduce", "digits", "--together", *choice, "--outputs", tmp_path),
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [runs.read(file)["environment"] for file in tmp_path.glob("runs/digits/*.json")]
+    assert [(each["backend"], each["together"]) for each in found] == [("jax", 2)] * 2
 
 
 def test_dry_run_names_what_is_missing_and_writes_nothing(tmp_path):
@@ -133,9 +137,22 @@ def test_a_second_call_trains_nothing_and_fresh_trains_again(reproduced, capsys,
     rendered = []
     monkeypatch.setattr(execution, "render", lambda *arguments: rendered.append(arguments))
     arguments = ["reproduce", "digits", *rows, *SHORT, "--outputs", str(outputs)]
-    assert cli.main([*arguments, "--compare", str(outputs)]) == 0
+    record = runs.read(files[0])
+    other = outputs / "other"
+    runs.write(other, record | {"test": record["test"] | {"accuracy": 0.1234}})
+    assert cli.main([*arguments, "--compare", str(other)]) == 0
     said = capsys.readouterr().out
-    assert "1 of 1 runs are stored, 0 to train" in said and "accuracy stored" in said
+    assert "1 of 1 runs are stored, 0 to train" in said
+    head, line = said[said.index("here and stored in") :].splitlines()[2:4]
+    assert head.split() == "method parameters n accuracy sd n stored accuracy stored sd".split() + [
+        "stored"
+    ]
+    accuracy = f"{record['test']['accuracy']:.4f}"
+    assert [float(x) for x in (line.split()[3], line.split()[6])] == [float(accuracy), 0.1234]
+    assert cli.main([*arguments, "--compare", str(outputs / "none")]) == 0
+    assert f"No stored runs to compare with in {outputs / 'none'}" in capsys.readouterr().out
+    rendered.clear()
+    assert cli.main(arguments) == 0
     assert [file.stat().st_mtime_ns for file in files] == before
     assert len(rendered) == 1
     assert cli.main([*arguments, "--fresh"]) == 0
@@ -228,21 +245,18 @@ def test_a_killed_coordinator_leaves_no_training_behind(tmp_path):
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log)
 
-        def children():
-            found = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True)
-            return [pid for pid in found.stdout.split() if int(pid) != process.pid]
+        def family():
+            found = psutil.Process(process.pid).children(recursive=True)
+            kernels = [each for each in found if "ipykernel_launcher" in each.cmdline()]
+            return found if kernels else []
 
         deadline = time.monotonic() + 60
-        while not children() and time.monotonic() < deadline:
+        while not (found := family()) and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert children()
-        time.sleep(3)
+        assert found
         process.kill()
         process.wait()
-    deadline = time.monotonic() + 10
-    while children() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not children()
+    assert not psutil.wait_procs(found, timeout=10)[1]
 
 
 def test_data_is_exported_and_checked(tmp_path, capsys, monkeypatch):

@@ -57,6 +57,31 @@ def test_fingerprint_ignores_order_but_nothing_else():
     assert datasets.fingerprint(fewer) != known
 
 
+def test_images_come_from_the_folder_or_from_keras_and_survive_export(
+    folder, tmp_path, monkeypatch
+):
+    ours = arrays()
+    ours["y_test"] = ours["y_test"][::-1].copy()
+    known = datasets.fingerprint(datasets.Data(**ours))
+    monkeypatch.setitem(datasets.FINGERPRINTS, "cifar10", known)
+    columns = {key: x.reshape(-1, 1) if key[0] == "y" else x for key, x in ours.items()}
+    train, test = (tuple(columns[f"{kind}_{part}"] for kind in "xy") for part in ("train", "test"))
+    keras = backend.load()
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: (train, test))
+    exported = tmp_path / "exported"
+    datasets.load.cache_clear()
+    datasets.export("cifar10", exported)
+    monkeypatch.delattr(keras.datasets.cifar10, "load_data")
+    monkeypatch.setenv("LIGHTLAYERS_DATA", str(exported))
+    datasets.load.cache_clear()
+    found = datasets.load("cifar10")
+    for key in datasets.KEYS:
+        value = getattr(found, key)
+        np.testing.assert_array_equal(np.squeeze(value), ours[key])
+        assert value.ndim == (4 if key[0] == "x" else 1)
+    datasets.load.cache_clear()
+
+
 def test_other_images_are_refused(folder):
     np.savez(folder / "mnist.npz", **arrays())
     with pytest.raises(datasets.DataError, match="mnist.npz is not the mnist .*Received: "):

@@ -1,9 +1,12 @@
 """The layers: Keras' own layer test, the paper's equations, saving, dtypes and errors."""
 
 import doctest
+import importlib
 import inspect
 import itertools
 import os
+import pathlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,7 +17,7 @@ import pytest
 from keras.src import testing
 
 import lightlayers
-from lightlayers import LightConv2D, LightDense, conversion, factorization, layers, ranks
+from lightlayers import LightConv2D, LightDense, factorization, layers, ranks, runs
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 if TENSORFLOW:
@@ -636,20 +639,34 @@ def test_implementation_decides_how_many_convolutions(
     assert len(calls) == convolutions
 
 
+EXAMPLES = {
+    "layers": {"LightConv2D", "LightDense"},
+    "factorization": {"split", "merge", "squared_norm"},
+    "ranks": {"Budget"},
+    "conversion": {"from_dense", "from_conv2d", "plan", "convert"},
+    "pruning": {"RankSchedule"},
+}
+
+
 @pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        (layers, {"LightConv2D", "LightDense"}),
-        (factorization, {"split", "merge", "squared_norm"}),
-        (ranks, {"Budget"}),
-        (conversion, {"from_dense", "from_conv2d", "plan", "convert"}),
-    ],
+    "name", sorted(each.name for each in pkgutil.iter_modules(lightlayers.__path__))
 )
-def test_docstring_examples(module, names):
-    scope = {"np": np, "keras": keras, "Budget": ranks.Budget, **vars(module)}
+def test_docstring_examples(name):
+    module = importlib.import_module(f"lightlayers.{name}")
+    scope = {"np": np, "keras": keras, "Budget": ranks.Budget, "Run": runs.Run, **vars(module)}
     tests = [t for t in doctest.DocTestFinder().find(module, globs=scope) if t.examples]
-    assert {test.name.removeprefix(f"{module.__name__}.") for test in tests} == names
+    found = {test.name.removeprefix(f"{module.__name__}.") for test in tests}
+    assert EXAMPLES.get(name, set()) <= found
     runner = doctest.DocTestRunner()
     for test in tests:
         runner.run(test)
     assert runner.failures == 0
+
+
+def test_the_readmes_example_runs():
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    count = 2 * 3 * (3 + 16) + 16 + 4 * (16 + 10) + 10
+    run = python(f"{code}\nassert model.count_params() == {count}")
+    error = run.communicate()[1]
+    assert run.returncode == 0, error.decode()

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import nbformat
 import pytest
 
 from lightlayers import cli
@@ -16,18 +17,37 @@ def again(tmp_path_factory):
     kept = shutil.ignore_patterns("notebooks", "[!b]*.csv", "*.md", "*.tex")
     shutil.copytree(OUTPUTS, folder, ignore=kept)
     assert cli.main(["report", "--outputs", str(folder)]) == 0
-    return folder / "tables"
+    return folder
 
 
 def test_every_table_follows_from_the_records(again):
     # `lightlayers bench grid` writes its tables itself, from what it has measured.
     committed = {file.name for file in (OUTPUTS / "tables").iterdir() if file.name[:6] != "bench-"}
-    assert committed <= {file.name for file in again.iterdir()}
+    assert committed <= {file.name for file in (again / "tables").iterdir()}
     for name in sorted(committed):
-        assert (again / name).read_text() == (OUTPUTS / "tables" / name).read_text(), name
+        assert (again / "tables" / name).read_text() == (OUTPUTS / "tables" / name).read_text(), (
+            name
+        )
 
 
 def test_no_table_is_missing(again):
-    assert {file.name for file in again.iterdir()} <= {
+    assert {file.name for file in (again / "tables").iterdir()} <= {
         file.name for file in (OUTPUTS / "tables").iterdir()
     }
+
+
+def test_executed_notebooks_show_what_they_show_again(again):
+    def shown(folder, name):
+        """Code and tables; printed lines and parameters name the folder."""
+        cells = nbformat.read(folder / "notebooks" / name, as_version=4).cells
+        cells = [cell for cell in cells if cell.cell_type == "code"]
+        cells = [cell for cell in cells if cell.id != "injected-parameters"]
+        return [
+            (cell.source, [output.get("data", {}).get("text/html") for output in cell.outputs])
+            for cell in cells
+        ]
+
+    names = sorted(file.name for file in (OUTPUTS / "notebooks").iterdir())
+    assert names == sorted(file.name for file in (again / "notebooks").iterdir())
+    for name in names:
+        assert shown(again, name) == shown(OUTPUTS, name), name
