@@ -1,7 +1,9 @@
 # Everything a visitor runs, each target one visible command. `make` alone lists them.
-PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
-	$$python -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" \
+# The first of some commands that is a Python with venv, of 3.11 or later and before a version.
+python = $(shell for python in $(1); do \
+	$$python -c "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, $(2)))" \
 	2>/dev/null && echo $$python && break; done)
+PYTHON ?= $(call python,python3.13 python3.12 python3.11 python3,14)
 PROCESSES = 2
 INSTALL = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
 ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
@@ -50,8 +52,9 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 	$(INSTALL) -e ".[browser]"
 	.venv/bin/pytest tests/test_browser.py
 
+# TensorFlow 2.19 is not built for Python 3.13.
 test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow that we promise, as on Colab
-	$(firstword $(shell which python3.12 python3.11) $(PYTHON)) -m venv --clear build/oldest  # TensorFlow 2.19 has no 3.13
+	$(call python,$(PYTHON) python3.12 python3.11 python3,13) -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[dask,test]" \
 	    keras==3.10.0 tensorflow-cpu==2.19.0
 	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
