@@ -100,8 +100,9 @@ def costs(choice):
             weights = _WEIGHTS[choice.method](size, given, filters, rank)
             cheaper = recipe.dense_where_cheaper and ranked and weights >= dense
             is_dense = cheaper or (recipe.dense_shortcut and size == 1)
-            biases = filters + (rank if choice.method == "lightlayers" and not is_dense else 0)
-            weights, biases = dense if is_dense else weights, biases * recipe.conv_bias
+            between = choice.method == "lightlayers" and not is_dense  # whose biases always stay
+            biases = filters + rank if between else filters * recipe.conv_bias
+            weights = dense if is_dense else weights
             rows.append((f"block{i}_{part}", weights + biases, weights * height * width))
             rows.append((f"block{i}_{part}_norm", 4 * filters, 0))
         channels, height, width = filters, height // 2, width // 2
