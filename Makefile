@@ -40,7 +40,7 @@ test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 test-jax: .venv/installed  ## the layers' tests pass on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
 	    tests/test_layers.py tests/test_factorization.py tests/test_conversion.py \
-	    tests/test_pruning.py tests/test_bench.py tests/test_diagnosis.py
+	    tests/test_pruning.py tests/test_bench.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
