@@ -120,8 +120,8 @@ def judge(runs, timings=None):
 
     for number, claim in enumerate(published.CLAIMS[:4], 1):
         label = families.label("lightlayers", claim.rank)
-        row = next(r for r in published.rows(claim.dataset) if r.label == label)
-        base = published.rows(claim.dataset)[0]
+        rows = {row.label: row for row in published.rows(claim.dataset)}
+        row, base = rows[label], rows["Conv2D"]
         add(number, f"{claim.times:g} times fewer parameters", *_count(claim, row, base))
         drop = paired(runs, claim.dataset, base.label, label)
         told = f"Conv2D - K = {claim.rank}: {_told(drop)}"
@@ -129,13 +129,13 @@ def judge(runs, timings=None):
             word = "only" if claim.only else "around"
             add(number, f"{word} {claim.drop}% drop", _drop(claim, drop), told)
         if "SeparableConv2D" in claim.about:
-            other = next(r for r in published.rows(claim.dataset) if r.label == "SeparableConv2D")
+            other = rows["SeparableConv2D"]
             gain = paired(runs, claim.dataset, label, other.label)
             told = f"K = {claim.rank} ({row.parameters:,} parameters) - {other.label} "
             told += f"({other.parameters:,}): {_told(gain)}"
             add(number, "better than SeparableConv2D", _above_zero(gain), told)
         if not claim.drop:
-            _add_collapse(add, number, claim, label, runs)
+            _add_collapse(add, number, claim, rows, label, runs)
 
     _add_costs(add, runs, timings)
     add(7, published.CLAIMS[6].about, "NO CLAIM", "")
@@ -146,8 +146,7 @@ def judge(runs, timings=None):
     return pd.DataFrame(lines, columns=columns)
 
 
-def _add_collapse(add, number, claim, label, runs):
-    rows = {row.label: row for row in published.rows(claim.dataset)}
+def _add_collapse(add, number, claim, rows, label, runs):
     few, ours = rows["SeparableConv2D"], rows[label]
     add(
         number,
@@ -253,8 +252,7 @@ def _at_accuracy(ours, dataset, accuracy):
 
     The penalties are those of the last epoch: no other is stored.
     """
-    within = replication.TOLERANCES.get(f"{dataset} accuracy")
-    within = within or replication.TOLERANCES["accuracy"]
+    within = replication.tolerance(dataset, "accuracy")
     near = [
         (run.seed, loss - (run.loss - run.cross_entropy), loss)
         for run in ours.itertuples()
@@ -368,7 +366,7 @@ def first_look(runs, dataset, seen=FIRST_LOOK, epoch=6):
     for recipe, printed in seen.items():
         ours = runs[(runs["dataset"] == dataset) & (runs["recipe"] == recipe)]["checkpoints"]
         values = pd.Series([each[epoch - 1][0] for each in ours if len(each) >= epoch], dtype=float)
-        ends = replication.interval(values, "accuracy") if len(values) > 1 else (math.nan, math.nan)
+        ends = replication.interval(values, "accuracy")
         verdict = replication.verdict(printed, values, "accuracy", dataset)
         lines.append([recipe, printed, len(values), values.mean(), *ends, verdict])
     columns = "recipe seen n mean low high verdict".split()

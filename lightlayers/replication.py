@@ -105,11 +105,11 @@ def interval(values, scale):
     values, transformed back, so that no end lies outside what is possible.
 
     Args:
-        values: Sequence of at least two numbers, one per seed.
+        values: Sequence of numbers, one per seed.
         scale: `"accuracy"` (in 0..1) or `"loss"` (positive).
 
     Returns:
-        Pair of floats.
+        Pair of floats, NaN for fewer than two numbers.
 
     Example:
 
@@ -121,6 +121,8 @@ def interval(values, scale):
     from scipy import special, stats
 
     values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return math.nan, math.nan
     if scale == "accuracy":
         # Ten thousand test images can't tell 1 from 0.99995.
         there, back = special.logit, special.expit
@@ -130,6 +132,11 @@ def interval(values, scale):
     moved, n = there(values), len(values)
     half = stats.t.ppf(0.975, n - 1) * moved.std(ddof=1) * math.sqrt(1 + 1 / n)
     return float(back(moved.mean() - half)), float(back(moved.mean() + half))
+
+
+def tolerance(dataset, scale):
+    """Returns the tolerance of a data set's accuracies, a fraction, or losses, a share of each."""
+    return TOLERANCES.get(f"{dataset} {scale}", TOLERANCES[scale])
 
 
 def verdict(printed, values, scale, dataset):
@@ -151,13 +158,13 @@ def verdict(printed, values, scale, dataset):
         return "NOT RUN"
     low, high = interval(values, scale)
     box_low, box_high = published.box(printed)
-    tolerance = TOLERANCES.get(f"{dataset} {scale}", TOLERANCES[scale])
+    within = tolerance(dataset, scale)
     if scale == "loss":
-        tolerance *= float(printed)
+        within *= float(printed)
     if box_low <= high and low <= box_high:
-        return VERDICTS[0] if (high - low) / 2 <= tolerance else VERDICTS[1]
+        return VERDICTS[0] if (high - low) / 2 <= within else VERDICTS[1]
     mean = sum(values) / len(values)
-    return VERDICTS[2] if abs(float(printed) - mean) <= tolerance else VERDICTS[3]
+    return VERDICTS[2] if abs(float(printed) - mean) <= within else VERDICTS[3]
 
 
 def against_paper(runs, dataset):
@@ -182,7 +189,7 @@ def against_paper(runs, dataset):
         for measure, column in MEASURES.items():
             scale = "accuracy" if measure == "accuracy" else "loss"
             printed, values = getattr(row, scale), ours[column]
-            low, high = interval(values, scale) if len(values) > 1 else (math.nan, math.nan)
+            low, high = interval(values, scale)
             lines.append(
                 {
                     "method": row.label,

@@ -275,13 +275,14 @@ def train_together(planned, progress=None):
     count = len(data.y_train)
     if recipe.validation == "held-out":
         count = count * 9 // 10
-    absent = set(data.y_train) - set(data.y_train[:count])
-    if absent and run.dataset in datasets.FILES:
-        raise datasets.DataError(
-            f"The images that are trained on, the first {count:,}, lack classes that the others "
-            "have: shuffle the file, then images and labels in the same order. "
-            f"Received: none of {', '.join(map(str, sorted(absent)))}"
-        )
+    if run.dataset in datasets.FILES:
+        absent = np.setdiff1d(data.y_train, data.y_train[:count])
+        if len(absent):
+            raise datasets.DataError(
+                f"The images that are trained on, the first {count:,}, lack classes that the "
+                "others have: shuffle the file, then images and labels in the same order. "
+                f"Received: none of {', '.join(map(str, absent))}"
+            )
     epoch_steps = math.ceil(count / recipe.batch_size)
     half = max(1, run.epochs // 2)  # of the epochs, where ranks are looked for
     begun, ends = 0, half if family.rule else run.epochs
