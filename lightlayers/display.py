@@ -32,9 +32,9 @@ class Display:
         """Shows the jobs while the context lasts."""
         self._jobs, self._workers, self._began = jobs, workers, time.monotonic()
         self._running, self._done, self._failed = {}, [], []
-        self._per_epoch, self._overheads = {}, []
+        self._stored, self._here, self._overheads = {}, {}, []
         for run, record in stored.items():
-            self._measured(run, record["seconds"])
+            self._measured(self._stored, run, record["seconds"])
         for message in damaged:
             print(f"damaged, to be trained again: {message}", flush=True)
         count = sum(len(job.runs) for job in jobs)
@@ -69,7 +69,7 @@ class Display:
             if began and not job.error:
                 seconds = time.monotonic() - began
                 for run in job.runs:
-                    self._measured(run, seconds / len(job.runs))
+                    self._measured(self._here, run, seconds / len(job.runs))
                 if job.trained:
                     self._overheads.append(seconds - job.trained)
         if job.error:
@@ -77,27 +77,34 @@ class Display:
         elif not self.live:
             print(f"{self._counts()} · {job.name}", flush=True)
 
-    def _measured(self, run, seconds):
+    def _measured(self, found, run, seconds):
         key = (run.dataset, run.row)
-        self._per_epoch.setdefault(key, []).append(seconds / run.epochs / run.train_size)
+        found.setdefault(key, []).append(seconds / run.epochs / run.train_size)
 
     def _count(self, jobs):
         return sum(len(job.runs) for job in jobs)
 
     def _left(self):
         """Seconds that remain: of rows not measured yet, the mean of those that are."""
-        known = [value for values in self._per_epoch.values() for value in values]
+        stored, here = (
+            {key: statistics.mean(values) for key, values in found.items()}
+            for found in (self._stored, self._here)
+        )
+        # The stored ones may come from another machine, or from this one when it was busier.
+        both = stored.keys() & here.keys()
+        pace = statistics.mean(here[key] / stored[key] for key in both) if both else 1
+        known = {key: value * pace for key, value in stored.items()} | here
         if not known:
             return None
+        usual = statistics.mean(known.values())
         ended = {id(job) for job in (*self._done, *self._failed)}
         began = {id(job): since for job, since in self._running.values()}
         left = 0.0
         for job in self._jobs:
             if id(job) in ended:
                 continue
-            values = self._per_epoch.get((job.runs[0].dataset, job.runs[0].row), known)
             size = sum(run.epochs * run.train_size for run in job.runs)
-            whole = statistics.mean(values) * size
+            whole = known.get((job.runs[0].dataset, job.runs[0].row), usual) * size
             since = time.monotonic() - began[id(job)] if id(job) in began else 0
             left += max(whole - since, 0)
         return left / self._workers

@@ -330,6 +330,22 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
     assert "Papermill, kernel start and imports took 12 s a job" in said
 
 
+def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    planned = runs.plan("digits", ["conv2d", "lightlayers-1"], [1, 2])
+    jobs = [execution.Job([run]) for run in planned if run.seed == 2]
+    stored = {run: {"seconds": 100.0} for run in planned if run.seed == 1}
+    stored[planned[2]]["seconds"] = 200.0
+    view = display.Display(live=False)
+    with view.over(jobs, stored, planned, [], workers=1):
+        assert "about 5:00 left" in view._counts()
+        view.started(jobs[0])
+        now[0] += 10
+        view.ended(jobs[0])
+    assert "about 0:20 left" in capsys.readouterr().out
+
+
 def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
     project = tmp_path / "project"
     (project / "notebooks").mkdir(parents=True)
