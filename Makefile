@@ -57,9 +57,9 @@ test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow th
 	$(call python,$(PYTHON) python3.12 python3.11 python3,13) -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[dask,test]" \
 	    keras==3.10.0 tensorflow-cpu==2.19.0
-	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
+	PATH="$(CURDIR)/build/oldest/bin:$$PATH" $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
 	    tests/test_factorization.py tests/test_pruning.py
-	PATH=$(CURDIR)/build/oldest/bin:$$PATH $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
+	PATH="$(CURDIR)/build/oldest/bin:$$PATH" $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
 	    --nbval --nbval-current-env --nbval-cell-timeout 300 notebooks
 
 .venv/bin/pip:

@@ -1,6 +1,7 @@
 """The `lightlayers` command: thin, over the modules above."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import warnings
 
 from lightlayers import (
+    backend,
     claims,
     datasets,
     display,
@@ -28,6 +30,12 @@ def _list(text):
 
 def _integers(text):
     return [int(part) for part in _list(text)]
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer, at least 1. Received: {text}")
+    return int(text)
 
 
 def _parser():
@@ -54,10 +62,15 @@ def _parser():
         choices=sorted(recipes.RECIPES),
         help="training protocol (default: paper; of own data: corrected)",
     )
-    add("--workers", type=int, help="rows at once (default: one a core)")
+    add("--workers", type=_positive, help="rows at once (default: one a core)")
     add("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains instead of this one")
     add("--kernel", help="name of a kernelspec, see `lightlayers kernels`")
-    add("--timeout", type=int, default=execution.DAY, help="seconds for one cell (default: a day)")
+    add(
+        "--timeout",
+        type=_positive,
+        default=execution.DAY,
+        help="seconds for one cell (default: a day)",
+    )
     add("--outputs", **where)
     add("--fresh", action="store_true", help="train again what is stored")
     add("--together", action="store_true", help="a row's seeds in one program (KERAS_BACKEND=jax)")
@@ -65,7 +78,7 @@ def _parser():
     add("--dry-run", action="store_true", help="only say what is missing")
     status = command("status", _status, "Say which runs are stored.")
     status.add_argument("names", nargs="*", metavar="NAME")
-    status.add_argument("--recipe", default="paper", choices=sorted(recipes.RECIPES))
+    status.add_argument("--recipe", choices=sorted(recipes.RECIPES))
     status.add_argument("--outputs", **where)
     report = command("report", _report, "Write tables, figures and notebooks from stored runs.")
     report.add_argument("--outputs", **where)
@@ -80,13 +93,15 @@ def _parser():
     bench.add_argument("--names", type=_list, default=list(datasets.NAMES[1:]))
     bench.add_argument("--rows", type=_list, help="such as conv2d,lightlayers-3")
     bench.add_argument("--variants", type=_list, default=["fit", "suite"])
-    bench.add_argument("--steps", type=int, default=100, help="of one measurement")
+    bench.add_argument("--steps", type=_positive, default=100, help="of one measurement")
     bench.add_argument("--outputs", **where)
     export = command("export", _export, "Write a .keras model as TFLite and ONNX, and compare.")
     export.add_argument("model", metavar="MODEL.keras")
     export.add_argument("--data", required=True, help="data set that calibrates and compares")
     export.add_argument("--formats", type=_list, help="such as float32,dynamic,int8,onnx")
-    export.add_argument("--images", type=int, default=200, help="for comparison (default: 200)")
+    export.add_argument(
+        "--images", type=_positive, default=200, help="for comparison (default: 200)"
+    )
     export.add_argument("--to", metavar="DIR", default=".", help="folder of the files")
     plan = command("plan", _plan, "Plan which layers of a .keras model become light, in a budget.")
     plan.add_argument("model", metavar="MODEL.keras")
@@ -113,21 +128,6 @@ def _parser():
     return parser
 
 
-def _writable(outputs):
-    """Makes the outputs folder, and finds out before hours of training that it can be written."""
-    folder = pathlib.Path(outputs)
-    probe = folder / f".writable-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"The outputs folder can't be written ({error.strerror}). Choose another with "
-            f"--outputs. Received: {outputs}"
-        ) from None
-
-
 def _known_kernel(name):
     from jupyter_client.kernelspec import KernelSpecManager
 
@@ -148,7 +148,7 @@ def _chosen(options, name):
     chosen = {option: value for option, value in chosen.items() if value is not None}
     if name in datasets.FILES:
         # Their notebook's own defaults are those of its small example.
-        chosen.setdefault("recipe", "corrected")
+        chosen.setdefault("recipe", runs.usual_recipe(name))
         chosen.setdefault("rows", runs.table_rows(name))
         chosen.setdefault("seeds", list(runs.SEEDS))
     return chosen
@@ -159,20 +159,22 @@ def _added(names):
     return [runs.add_data(name) if name.endswith(".npz") else name for name in names]
 
 
-def _reproduce(options):
-    names = list(runs.NAMES) if options.names == ["all"] else _added(options.names)
+def _known(names):
+    """The names, if all are of notebooks with runs or of the reader's files."""
     if unknown := [name for name in names if name not in (*runs.NAMES, *datasets.FILES)]:
         raise ValueError(
-            f"Unknown name. Expected some of {list(runs.NAMES)}, all, or the path of a FILE.npz. "
+            f"Unknown name. Expected some of {list(runs.NAMES)}, or the path of a FILE.npz. "
             f"Received: {', '.join(map(repr, unknown))}"
         )
+    return names
+
+
+def _reproduce(options):
+    names = list(runs.NAMES) if "all" in options.names else _known(_added(options.names))
     if options.scheduler and (own := [name for name in names if name in datasets.FILES]):
         raise ValueError(f"Workers have no such file: leave out --scheduler. Received: {own[0]}")
     if options.scheduler and not importlib.util.find_spec("distributed"):
         raise ValueError("--scheduler needs pip install 'lightlayers[dask]'.")
-    for name in ("workers", "timeout"):
-        if (value := getattr(options, name)) is not None and value < 1:
-            raise ValueError(f"--{name} must be at least 1. Received: {value}")
     choices = {name: _chosen(options, name) for name in names}
     plans = {
         name: (runs.plan_experiment if name in runs.EXPERIMENTS else runs.plan)(name, **choice)
@@ -187,9 +189,9 @@ def _reproduce(options):
                 print(f"missing: {run.dataset} {run.row}{recipe} seed {run.seed} ({run.id})")
         return 0
     _known_kernel(options.kernel)
-    _writable(options.outputs)
     for name, choice in choices.items():
         execution.check_parameters(execution.notebook(name), choice | {"save": True})
+    runs.check_writable(options.outputs, planned)
     failed = execution.train(
         planned,
         options.outputs,
@@ -218,20 +220,23 @@ def _reproduce(options):
 
 
 def _compare(planned, outputs, stored):
-    """Prints the table of freshly trained runs beside that of stored ones."""
-    tables = []
-    for folder in (outputs, stored):
-        records, _ = runs.stored(folder, planned)
-        if not records:
-            print(f"\nNo stored runs to compare with in {folder}.")
-            return
-        tables.append(replication.summary(replication.frame(records.values())))
-    here, there = tables
-    table = here[["method", "parameters", "n", "accuracy", "sd"]].merge(
-        there[["method", "n", "accuracy", "sd"]], on="method", suffixes=("", " stored")
-    )
-    print(f"\nTest accuracy on {planned[0].dataset}, here and stored in {stored}:\n")
-    print(table.to_string(index=False))
+    """Prints the tables of freshly trained runs beside those of stored ones."""
+    for dataset, recipe in dict.fromkeys((run.dataset, run.recipe) for run in planned):
+        tables = []
+        for folder in (outputs, stored):
+            alike = [run for run in planned if (run.dataset, run.recipe) == (dataset, recipe)]
+            records, _ = runs.stored(folder, alike)
+            if not records:
+                print(f"\nNo stored runs to compare with in {folder}: {dataset}, recipe {recipe}.")
+                break
+            tables.append(replication.summary(replication.frame(records.values())))
+        else:
+            here, there = tables
+            table = here[["method", "parameters", "n", "accuracy", "sd"]].merge(
+                there[["method", "n", "accuracy", "sd"]], on="method", suffixes=("", " stored")
+            )
+            print(f"\nTest accuracy on {dataset}, recipe {recipe}, here and stored in {stored}:\n")
+            print(table.to_string(index=False))
 
 
 def _status(options):
@@ -239,14 +244,15 @@ def _status(options):
         return run.dataset, run.row, run.recipe
 
     everything = set()
-    for name in _added(options.names) or runs.NAMES:
+    for name in _known(_added(options.names)) or runs.NAMES:
         own = name not in runs.EXPERIMENTS
-        planned = runs.plan(name, recipe=options.recipe) if own else runs.plan_experiment(name)
+        recipe = options.recipe or runs.usual_recipe(name)
+        planned = runs.plan(name, recipe=recipe) if own else runs.plan_experiment(name)
         expected = set(map(group, planned))
         stored, damaged = [], []
         for dataset in dict.fromkeys(run.dataset for run in planned):
             found, wrong = runs.every(options.outputs, dataset)
-            others = own and options.recipe
+            others = own and recipe
             stored += [run for run in found if group(run) in expected or run.recipe == others]
             damaged += wrong
         print(f"{name}: {len(stored)} runs stored")
@@ -279,17 +285,19 @@ def _lacks(outputs, name):
         found = runs.stored(outputs, runs.plan_experiment(name))[0]
     else:
         names = published.DATASETS if name == "report" else [name]
-        found = any(runs.every(outputs, each)[0] for each in names)
+        found = any(run.whole for each in names for run in runs.every(outputs, each)[0])
     return None if found else f"reproduce {'all' if name == 'report' else name}"
 
 
 def _report(options):
-    _writable(options.outputs)
+    execution.notebook("report")  # where there is none, no folder of outputs is made
+    runs.check_writable(options.outputs)
     for name in ("layers", *runs.NAMES, "speed", "report"):
         if lacks := _lacks(options.outputs, name):
             print(f"no runs   {name}: lightlayers {lacks}")
             continue
-        print(f"notebook  {execution.render(name, options.outputs, {})}")
+        choice = {"train": False} if name in runs.NAMES else {}
+        print(f"notebook  {execution.render(name, options.outputs, choice)}")
     outputs = pathlib.Path(options.outputs).resolve()
     readme = outputs.parent / "README.md"  # which says what the repository's own runs say
     own = outputs == runs.outputs_folder().resolve()
@@ -337,14 +345,17 @@ def _bench(options):
     if unknown := set(options.variants) - set(bench.GRID):
         raise ValueError(f"Unknown variants. Expected {list(bench.GRID)}. Received: {unknown}")
     planned = [run for name in options.names for run in runs.plan(name, options.rows, [42])]
+    runs.check_writable(options.outputs)
     if options.what != "grid":
+        target = pathlib.Path(options.outputs, "bench", f"{options.what}.json")
+        target.parent.mkdir(exist_ok=True)
+        if options.what != "layers":
+            _keep_measured(target, planned)
         if options.what == "layers":
             found = bench.measure_layers()
         else:
             found = getattr(bench, f"measure_{options.what}")(planned)
-        target = pathlib.Path(options.outputs, "bench", f"{options.what}.json")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(found, indent=1) + "\n")
+        runs.replace_text(target, json.dumps(found, indent=1) + "\n")
         print(target)
         return 0
     for variant in options.variants:
@@ -356,9 +367,20 @@ def _bench(options):
     return 0
 
 
-def _loaded(file):
-    from lightlayers import backend
+def _keep_measured(file, planned):
+    """Refuses to replace stored measurements by fewer."""
+    with contextlib.suppress(FileNotFoundError):
+        stored = json.loads(file.read_text())["rows"]
+        planned = {key for run in planned for key in (run.dataset, f"{run.dataset} {run.row}")}
+        names = {f"{each['dataset']} {each.get('row', '')}".strip() for each in stored}
+        if lost := sorted(names - planned):
+            raise ValueError(
+                f"{file} also has {', '.join(lost)}: measure these as well, or choose other "
+                "--outputs."
+            )
 
+
+def _loaded(file):
     keras = backend.load()
     from lightlayers import layers, normalization  # noqa: F401, for loading
 
@@ -388,11 +410,13 @@ def _export(options):
     return 1 if wrong else 0
 
 
-def _target(name, suffix):
+def _target(name, suffix, source):
     """Returns the path to write to, and finds out before the work that it can be."""
     path = pathlib.Path(name)
     if path.suffix != suffix or not path.parent.is_dir():
         raise ValueError(f"--to must be a file {suffix} in an existing folder. Received: {name}")
+    if path.resolve() == pathlib.Path(source).resolve():
+        raise ValueError(f"--to must be another file than the model. Received: {name}")
     return path
 
 
@@ -404,7 +428,7 @@ def _plan(options):
             f"that data set has. Received: --like {options.like} --data {options.data}"
         )
     budget = ranks.Budget(**limits).resolve(options.data)
-    target = _target(options.to, ".json") if options.to else None
+    target = _target(options.to, ".json", options.model) if options.to else None
     model = _loaded(options.model)
     from lightlayers import conversion
 
@@ -434,7 +458,7 @@ def _saved(model, target):
 
 
 def _convert(options):
-    target = _target(options.to, ".keras")
+    target = _target(options.to, ".keras", options.model)
     try:
         rows = json.loads(pathlib.Path(options.plan).read_text(encoding="utf-8"))
         if not isinstance(rows, list):
@@ -450,7 +474,7 @@ def _convert(options):
 
 
 def _merge(options):
-    target = _target(options.to, ".keras")
+    target = _target(options.to, ".keras", options.model)
     model = _loaded(options.model)
     from lightlayers import conversion
 
@@ -491,16 +515,24 @@ def _kernels(options):
 
 def main(arguments=None):
     """Runs the command line and returns its exit status: 0, 1 (some failed) or 2 (wrong use)."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         return options.action(options)
     except RuntimeError as error:
         status, message = 1, error
-    except (ValueError, OSError, datasets.DataError) as error:
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, datasets.DataError, backend.DeviceError) as error:
         status, message = 2, error
+    except ImportError as error:
+        status, message = 2, f"{error}. What is missing, and how to get it: lightlayers doctor"
     except KeyboardInterrupt:
-        status = 130
-        message = "interrupted. What is finished is kept; the same command goes on."
+        status, message = 130, "interrupted."
+        if options.action == _reproduce:
+            message += " What is finished is kept; "
+            again = "leave out --fresh to train only what is not stored."
+            message += again if options.fresh else "the same command goes on."
     sys.stdout.flush()  # a pipe holds back what was said before
     print(f"lightlayers: {message}", file=sys.stderr)
     return status

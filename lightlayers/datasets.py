@@ -22,6 +22,7 @@ FINGERPRINTS = {
     "cifar100": "33847932370c7e81",
 }
 NAMES = tuple(FINGERPRINTS)
+_LABELS = 2**16  # as many as the fingerprint tells apart
 FILES = {}  # the reader's own data sets: name to path, see `runs.add_data`
 _DIGITS = tuple("0123456789")
 CLASSES = {
@@ -105,14 +106,16 @@ def _from_folder(path):
     except KeyError:
         raise DataError(f"{path} lacks one of the arrays {', '.join(KEYS)}.") from None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} can't be read as an .npz file ({error}).") from None
+        reason = "it holds pickled objects, or is none" if "pickle" in str(error) else error
+        raise DataError(f"{path} can't be read as an .npz file ({reason}).") from None
 
 
 def _from_keras(name):
     from lightlayers import backend
 
+    keras = backend.load()
     try:
-        (x_train, y_train), (x_test, y_test) = getattr(backend.load().datasets, name).load_data()
+        (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:
         raise DataError(
             f"{name} is not on this machine and can't be downloaded ({error}). On a machine "
@@ -127,13 +130,27 @@ def _standardize(name, arrays):
         if not np.issubdtype(array.dtype, np.integer) or array.ndim < 1:
             raise DataError(
                 f"{name}: expected integers in {key}. Received: {array.dtype}, shape {array.shape}"
+                + ("; np.unique(y, return_inverse=True) numbers classes" if key[0] == "y" else "")
             )
     images = {
         key: array[..., None] if array.ndim == 3 else array
         for key, array in arrays.items()
         if key.startswith("x")
     }
-    labels = {key: arrays[key].reshape(-1).astype("int32") for key in ("y_train", "y_test")}
+    labels = {}
+    for split in ("train", "test"):
+        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if y.shape not in ((len(x),), (len(x), 1)):
+            raise DataError(
+                f"{name}: expected one label for each of the {len(x)} images in y_{split}. "
+                f"Received: shape {y.shape}; of one-hot labels take y.argmax(axis=1)"
+            )
+        if len(y) and not 0 <= y.min() <= y.max() < _LABELS:
+            raise DataError(
+                f"{name}: expected labels of 0 to {_LABELS - 1:,} in y_{split}. "
+                f"Received: {y.min()} to {y.max()}"
+            )
+        labels[f"y_{split}"] = y.reshape(-1).astype("int32")
     return Data(**images, **labels)
 
 
@@ -157,7 +174,7 @@ def read(path):
         raise DataError(f"{path}: expected {what}. Received: {received}")
 
     for split in ("train", "test"):
-        x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        x = arrays[f"x_{split}"]
         if x.dtype != np.uint8:
             remedy = "; for images in 0..1: np.round(255 * x).astype('uint8')"
             expected(f"uint8 images (0 to 255) in x_{split}{remedy}", x.dtype)
@@ -166,8 +183,8 @@ def read(path):
             expected(f"x_{split} of shape {shapes}", x.shape)
         if min(x.shape[1:3]) < 8:
             expected("images of 8 × 8 pixels at least, for three poolings", x.shape[1:3])
-        if not len(x) or y.shape not in ((len(x),), (len(x), 1)):
-            expected(f"one label for each of the {len(x)} images in y_{split}", y.shape)
+        if not len(x):
+            expected(f"images in x_{split}", "none")
     data = _standardize(path, arrays)
     if data.x_train.shape[1:] != data.x_test.shape[1:]:
         shapes = f"{data.x_train.shape[1:]} and {data.x_test.shape[1:]}"

@@ -1,5 +1,6 @@
 """Whether this machine has what the suite needs, and what to do where it has not."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -118,9 +119,8 @@ def _data():
         file = pathlib.Path(folder, f"{name}.npz") if folder else None
         if file and file.exists():
             keys = set()
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    keys = {pathlib.Path(each).stem for each in archive.namelist()}
+            with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
+                keys = {pathlib.Path(each).stem for each in archive.namelist()}
             if keys >= set(datasets.KEYS):
                 yield Finding("OK", f"data: {name}, {file}")
             else:

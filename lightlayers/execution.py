@@ -108,6 +108,11 @@ def notebook(name):
     )
 
 
+def _from(source, outputs):
+    """The path of outputs from a notebook's folder; links lead elsewhere than `..` tells."""
+    return os.path.relpath(os.path.realpath(outputs), os.path.realpath(pathlib.Path(source).parent))
+
+
 def check_parameters(source, parameters):
     """Papermill only warns of a parameter that the notebook does not have: refuse it.
 
@@ -175,7 +180,7 @@ def _perform(planned, source, outputs, options, environment=None, within=None):
             "train": True,
             "fresh": options["fresh"],
             "together": options["together"],
-            "outputs": os.path.relpath(outputs, pathlib.Path(source).parent),
+            "outputs": _from(source, outputs),
             **_file(run.dataset),
         }
         before = {run: _written(outputs, run) for run in planned}
@@ -405,7 +410,7 @@ def render(name, outputs, parameters, result=None):
 
     target = pathlib.Path(outputs, "notebooks", f"{result or name}.ipynb")
     source = notebook(name)
-    where = {"outputs": os.path.relpath(outputs, source.parent)}
+    where = {"outputs": _from(source, outputs)}
     parameters = parameters | where | {"save": True} | _file(name)
     with tempfile.TemporaryDirectory() as scratch:
         draft = pathlib.Path(scratch, target.name)

@@ -132,7 +132,9 @@ def get(method, rank=None):
         )
     family = FAMILIES[method]
     if family.ranked and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise ValueError(f"Method {method!r} needs a positive integer rank. Received: rank={rank}")
+        raise ValueError(
+            f"Method {method!r} needs an integer rank, at least 1. Received: rank={rank!r}"
+        )
     if not family.ranked and rank is not None:
         raise ValueError(f"Method {method!r} has no rank. Received: rank={rank}")
     return family

@@ -91,6 +91,7 @@ EXPERIMENTS = {
     "ranks": Experiment(tuple((name, row, ("corrected",)) for name, row in BUDGETS)),
 }
 NAMES = (*datasets.NAMES, *EXPERIMENTS)
+OTHER_NOTEBOOKS = ("layers", "speed", "report", "explore", "own_data")
 
 
 class RecordError(Exception):
@@ -129,12 +130,19 @@ class Run:
         families.get(self.method, self.rank)
         schedule = recipes.get(self.recipe).schedule(self.dataset)
         _integer("seed", self.seed, least=0)
+        if self.seed >= 2**32:
+            raise ValueError(f"`seed` must be below 2**32, as NumPy's. Received: seed={self.seed}")
         defaults = (schedule.epochs, *SIZES[self.dataset])
         names = ("epochs", "train_size", "test_size")
         for name, default in zip(names, defaults, strict=True):
             value = getattr(self, name)
             value = default if value is None else _integer(name, value, least=1)
             object.__setattr__(self, name, value if name == "epochs" else min(value, default))
+        if self.train_size < 2 and recipes.get(self.recipe).validation == "held-out":
+            raise ValueError(
+                f"Recipe {self.recipe!r} holds training images out, so it needs two at least. "
+                f"Received: train_size={self.train_size}"
+            )
 
     @property
     def id(self):
@@ -188,11 +196,14 @@ def add_data(path):
     """
     path = pathlib.Path(path).resolve()
     name = path.stem
-    if name in NAMES or not re.fullmatch(r"[\w-]+", name):
+    taken = (*NAMES, *OTHER_NOTEBOOKS)
+    if name in taken or not re.fullmatch(r"[\w-]+", name):
         raise ValueError(
-            f"Expected a file name of letters, digits, - and _, but none of {', '.join(NAMES)}. "
+            f"Expected a file name of letters, digits, - and _, but none of {', '.join(taken)}. "
             f"Received: {path.name}"
         )
+    if (other := datasets.FILES.get(name, path)) != path:
+        raise ValueError(f"Two files of one name: rename one. Received: {other} and {path}")
     data = datasets.read(path)
     classes = int(data.y_train.max()) + 1
     datasets.load.cache_clear()
@@ -210,6 +221,18 @@ def table_rows(dataset):
     networks.specification(dataset)
     table = published.rows(({"digits": "mnist"} | recipes.LIKE).get(dataset, dataset))
     return [Run(dataset, row.method, row.rank).row for row in table]
+
+
+def usual_recipe(dataset):
+    """Returns what a data set is trained by unless told: the reader's own have no paper."""
+    return "corrected" if dataset in datasets.FILES else "paper"
+
+
+def _list(name, values):
+    if not isinstance(values, (list, tuple)) or not values:
+        example = "[42, 1]" if name == "seeds" else '["conv2d", "lightlayers-3"]'
+        raise ValueError(f"`{name}` must be a list like {example}. Received: {name}={values!r}")
+    return values
 
 
 def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=None):
@@ -237,11 +260,11 @@ def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=Non
     """
     table = table_rows(dataset)
     found = []
-    for row in table if rows is None else rows:
+    for row in table if rows is None else _list("rows", rows):
         method, _, rank = str(row).partition("-")
-        if rank and not rank.isdigit():
+        if rank and not rank.isdecimal():
             raise ValueError(f"Unknown row. Expected one like {table}. Received: {row!r}")
-        for seed in seeds:
+        for seed in _list("seeds", seeds):
             run = Run(
                 dataset, method, int(rank) if rank else None, recipe, seed, epochs, limit, limit
             )
@@ -293,7 +316,7 @@ def command(planned, outputs, name=None):
         rows = list(dict.fromkeys(each.row for each in planned))
         if rows != table_rows(run.dataset):
             options["rows"] = ",".join(rows)
-        if run.recipe != ("corrected" if run.dataset in datasets.FILES else "paper"):
+        if run.recipe != usual_recipe(run.dataset):
             options["recipe"] = run.recipe
     chosen = list(dict.fromkeys(each.seed for each in planned))
     if set(chosen) != set(seeds):
@@ -332,10 +355,16 @@ def write(outputs, record):
     record["digest"] = _digest(record)
     # One line per entry reads well in a diff, and keeps long lists on one line.
     body = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+    replace_text(target, "{\n" + body + "\n}\n")
+    return target
+
+
+def replace_text(target, text):
+    """Writes a file, whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(handle, "w") as file:
-            file.write("{\n" + body + "\n}\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -344,26 +373,34 @@ def write(outputs, record):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    return target
 
 
 def read(file):
     """Returns the record in a file.
 
     Raises:
-        RecordError: If it is truncated, edited, not a record, or of another version.
+        RecordError: If it is truncated, edited, or not a record.
+        RuntimeError: If a newer version of the suite has written it: it is no damage, and must
+            not be trained over.
     """
     try:
         record = json.loads(pathlib.Path(file).read_text())
-        if record["schema"] != SCHEMA:
-            raise RecordError(
-                f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
-            )
-        if record["digest"] != _digest(record):
-            raise RecordError(f"{file}: its content is not what was written")
-        Run(**record["run"])
+        newer = record["schema"] > SCHEMA
+        if not newer:
+            if record["schema"] != SCHEMA:
+                raise RecordError(
+                    f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
+                )
+            if record["digest"] != _digest(record):
+                raise RecordError(f"{file}: its content is not what was written")
+            Run(**record["run"])
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RecordError(f"{file}: not a whole record ({type(error).__name__})") from None
+    if newer:
+        raise RuntimeError(
+            f"{file} has been written by a newer version of lightlayers: update the package, or "
+            f"choose other outputs. Received: format {record['schema']}, expected {SCHEMA}"
+        )
     return record
 
 
@@ -418,6 +455,25 @@ def every(outputs, dataset, recipe=None):
         if recipe in (None, run.recipe) and path(outputs, run) == file:
             found[run] = record
     return found, damaged
+
+
+def check_writable(outputs, planned=()):
+    """Makes the folders of some runs' records, and finds out now that they can be written.
+
+    Raises:
+        ValueError: If not: hours of training would be lost.
+    """
+    outputs = pathlib.Path(outputs)
+    for folder in dict.fromkeys((outputs, *(path(outputs, run).parent for run in planned))):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"The outputs folder can't be written ({error.strerror}). Choose another with "
+                f"--outputs, or `outputs` in a notebook. Received: {folder}"
+            ) from None
 
 
 def outputs_folder():

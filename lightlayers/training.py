@@ -1,5 +1,6 @@
 """Training one run, and the record of it."""
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -484,6 +485,7 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
     if not all(run.whole for run in planned):
         print("They have fewer epochs or images than the recipe: verdicts on them say nothing.")
     if missing and train:
+        runs.check_writable(outputs, missing)
         _train_all(missing, outputs, records, together)
     elif missing:
         print(f"{len(missing)} are not. To train them: {runs.command(missing, outputs, name)}")
@@ -516,7 +518,9 @@ def _train_all(missing, outputs, records, together):
 
 def _tell(run, epoch, epochs):
     if file := os.environ.get(PROGRESS):
-        pathlib.Path(file).write_text(json.dumps({"id": run.id, "epoch": epoch, "epochs": epochs}))
+        told = json.dumps({"id": run.id, "epoch": epoch, "epochs": epochs})
+        with contextlib.suppress(OSError):  # a full disk there costs a line on a screen, no run
+            pathlib.Path(file).write_text(told)
 
 
 def _shown(model, data):

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lightlayers import cli, display, execution, runs
+from lightlayers import bench, cli, display, execution, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHORT = ["--seeds", "1", "--epochs", "1", "--limit", "64"]
@@ -48,6 +48,11 @@ def refused(capsys, *arguments):
         (["digits", "--epochs", "0"], "epochs=0"),
         (["digits", "--limit", "-1"], "train_size=-1"),
         (["digits", "--seeds", "-5"], "-5"),
+        (["digits", "--seeds", ""], "seeds=[]"),
+        (["digits", "--seeds", "99999999999"], "seed=99999999999"),
+        (["digits", "--rows", ""], "rows=[]"),
+        (["digits", "--rows", "lightlayers-²"], "'lightlayers-²'"),
+        (["digits", "--recipe", "corrected", "--limit", "1"], "train_size=1"),
         (["digits", "--workers", "0"], "0"),
         (["digits", "--seeds", "1,two"], "two"),
         (["digits", "--recipe", "cake"], "cake"),
@@ -72,8 +77,8 @@ def test_outputs_that_can_not_be_written(capsys, tmp_path):
 
 def test_outputs_of_another_user(closed):
     outputs, first = closed
-    probe = f"try: cli._writable({str(outputs)!r})\nexcept ValueError as error: print(error)"
-    code = f"from lightlayers import cli\n{first}{probe}"
+    probe = f"try: runs.check_writable({str(outputs)!r})\nexcept ValueError as error: print(error)"
+    code = f"from lightlayers import runs\n{first}{probe}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "can't be written (Permission denied)" in done.stdout, done.stderr
 
@@ -172,7 +177,7 @@ def test_own_data_from_the_command_line(tmp_path):
     (file,) = tmp_path.glob("outputs/runs/mine/*.json")
     assert str(tmp_path) not in file.read_text()
     assert (tmp_path / "outputs" / "tables" / "mine-corrected.csv").exists()
-    done = lightlayers("status", *choice, "--recipe", "corrected")
+    done = lightlayers("status", *choice)
     assert "mine: 1 runs stored" in done.stdout, done.stderr
     done = lightlayers("reproduce", *choice, "--scheduler", "tcp://localhost:1")
     assert done.returncode == 2 and "leave out --scheduler" in done.stderr
@@ -344,6 +349,101 @@ def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):
         now[0] += 10
         view.ended(jobs[0])
     assert "about 0:20 left" in capsys.readouterr().out
+
+
+def test_compare_tells_recipes_apart(tmp_path, capsys):
+    record = json.loads(next(ROOT.glob("outputs/runs/digits/*.json")).read_text())
+    planned = [runs.Run("digits", "conv2d", None, name, 1) for name in ("paper", "no-scale")]
+    for folder, first in (("here", 0.25), ("there", 0.75)):
+        for i, run in enumerate(planned):
+            test = record["test"] | {"accuracy": first + i / 100}
+            runs.write(tmp_path / folder, record | {"run": vars(run), "test": test})
+    planned.append(runs.Run("digits", "conv2d", None, "no-l2", 1))
+    cli._compare(planned, tmp_path / "here", tmp_path / "there")
+    said = capsys.readouterr().out
+    for name, here in (("paper", 0.25), ("no-scale", 0.26)):
+        table = said[said.index(f"digits, recipe {name}, here and stored") :].splitlines()
+        assert list(map(float, table[3].split()[3:7:3])) == [here, here + 0.5]
+    assert f"to compare with in {tmp_path / 'here'}: digits, recipe no-l2" in said
+
+
+def test_outputs_are_found_from_a_linked_checkout(tmp_path):
+    clone, outputs = tmp_path / "deep" / "er" / "clone", tmp_path / "work" / "outputs"
+    (clone / "notebooks").mkdir(parents=True)
+    outputs.mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(clone)
+    found = execution._from(link / "notebooks" / "digits.ipynb", outputs)
+    # As a kernel does that is started in the notebook's folder.
+    assert (clone / "notebooks" / found).resolve() == outputs.resolve()
+
+
+def test_an_interruption_says_what_is_kept(tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execution, "train", interrupted)
+    monkeypatch.setattr(cli.doctor, "diagnose", interrupted)
+    choice = ["digits", "--outputs", str(tmp_path)]
+    for arguments, kept in (
+        (["reproduce", *choice], "is kept; the same command goes on"),
+        (["reproduce", *choice, "--fresh"], "is kept; leave out --fresh"),
+        (["doctor"], "interrupted.\n"),
+    ):
+        assert cli.main(arguments) == 130
+        assert kept in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m lightlayers.cli status digits | true"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_backend_that_is_not_there(tmp_path):
+    choice = ["merge", tmp_path / "a.keras", "--to", tmp_path / "b.keras"]
+    done = lightlayers(*choice, env=os.environ | {"KERAS_BACKEND": "torch"})
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "torch" in done.stderr and "lightlayers doctor" in done.stderr
+
+
+def test_a_model_is_not_written_over(tmp_path, capsys):
+    file = tmp_path / "model.keras"
+    file.write_text("mine")
+    assert "another file than the model" in refused(capsys, "merge", file, "--to", file)
+    plan = tmp_path / "plan.json"
+    plan.write_text("[]")
+    assert "another file than" in refused(capsys, "convert", file, plan, "--to", file)
+    assert file.read_text() == "mine"
+
+
+def test_measurements_are_not_replaced_by_fewer(tmp_path, capsys, monkeypatch):
+    rows = [{"dataset": "mnist", "row": "conv2d"}, {"dataset": "mnist", "row": "lightlayers-1"}]
+    file = tmp_path / "bench" / "networks.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr(bench, "measure_networks", lambda planned: {"rows": len(planned)})
+    choice = ["bench", "networks", "--names", "mnist", "--outputs", tmp_path]
+    line = refused(capsys, *choice, "--rows", "conv2d")
+    assert "also has mnist lightlayers-1: measure" in line
+    assert json.loads(file.read_text()) == {"rows": rows}
+    assert cli.main([str(part) for part in choice]) == 0
+    assert json.loads(file.read_text()) == {"rows": 6}
+
+
+def test_report_of_shortened_runs_alone_trains_nothing(tmp_path, capsys, monkeypatch):
+    record = json.loads(next(ROOT.glob("outputs/runs/digits/*.json")).read_text())
+    for name in ("mnist", "digits"):
+        run = runs.Run(name, "conv2d", epochs=1, train_size=100, test_size=100)
+        runs.write(tmp_path, record | {"run": vars(run)})
+    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d"))})
+    chosen = {}
+    monkeypatch.setattr(execution, "render", lambda name, _, choice: chosen.update({name: choice}))
+    assert cli.main(["report", "--outputs", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "no runs   report: lightlayers reproduce all" in said
+    assert "no runs   mnist: lightlayers reproduce mnist" in said
+    assert chosen == {"layers": {}, "digits": {"train": False}}
 
 
 def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):

@@ -89,7 +89,8 @@ def test_other_images_are_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncated", "flipped", "emptied", "array", "text", "key", "floats"]
+    "damage",
+    ["truncated", "flipped", "emptied", "array", "text", "key", "floats", "fewer", "label"],
 )
 def test_a_broken_file_is_named(folder, damage):
     file = folder / "mnist.npz"
@@ -98,6 +99,10 @@ def test_a_broken_file_is_named(folder, damage):
         del content["y_test"]
     if damage == "floats":
         content["x_train"] = content["x_train"] / 255
+    if damage == "fewer":
+        content["y_train"] = content["y_train"][1:]
+    if damage == "label":
+        content["y_test"] = content["y_test"].astype(int) - 1
     (np.savez_compressed if damage == "flipped" else np.savez)(file, **content)
     whole = file.read_bytes()
     if damage == "flipped":
@@ -162,11 +167,15 @@ def test_own_images_are_read(tmp_path, channels):
         ({"x_train": own(channels=(4,))["x_train"]}, r"or 3\)\. Received: \(6, 8, 8, 4\)"),
         ({"x_test": own(side=9)["x_test"]}, r"one shape .*Received: \(8, 8, 1\) and \(9, 9, 1\)"),
         ({"x_train": own(side=7)["x_train"]}, r"8 × 8 pixels at least.*Received: \(7, 7\)"),
-        ({"x_train": own()["x_train"][:0], "y_train": np.arange(0)}, "one label"),
-        ({"y_train": np.arange(5)}, r"each of the 6 images in y_train. Received: \(5,\)"),
-        ({"y_test": np.eye(3, dtype=int)[own()["y_test"]]}, r"y_test. Received: \(6, 3\)"),
-        ({"y_train": own()["y_train"] * 1.0}, "expected integers in y_train. Received: float64"),
-        ({"y_train": own()["y_train"] - 1}, r"without gaps .*Received: \[-1, 0, 1\]"),
+        ({"x_train": own()["x_train"][:0], "y_train": np.arange(0)}, "expected images in x_train"),
+        ({"y_train": np.arange(5)}, r"each of the 6 images in y_train. Received: shape \(5,\)"),
+        (
+            {"y_test": np.eye(3, dtype=int)[own()["y_test"]]},
+            r"y_test. Received: shape \(6, 3\); of one-hot",
+        ),
+        ({"y_train": own()["y_train"] * 1.0}, "integers in y_train. Received: float64.*np.unique"),
+        ({"y_train": own()["y_train"] - 1}, r"labels of 0 to 65,535 .*Received: -1 to 1"),
+        ({"y_train": own()["y_train"] + 2**32}, "labels of 0 to .*Received: 4294967296 to"),
         ({"y_train": own()["y_train"] * 2}, r"without gaps .*Received: \[0, 2, 4\]"),
         ({"y_train": own()["y_train"] * 0}, r"without gaps .*Received: \[0\]"),
         ({"y_test": own()["y_test"] + 1}, r"only labels that y_train has. Received: \[3\]"),

@@ -110,6 +110,8 @@ def test_data_sets_present_absent_and_damaged(monkeypatch, tmp_path):
     whole = (folder / "mnist.npz").read_bytes()
     (folder / "mnist.npz").write_bytes(whole[: len(whole) // 2])
     assert "mnist.npz is damaged" in only_wrong(doctor._data)
+    (folder / "mnist.npz").write_bytes(whole.replace(b"PK\1\2", b"PK\1\3"))  # of its directory
+    assert "mnist.npz is damaged" in only_wrong(doctor._data)
     monkeypatch.setenv(datasets.VARIABLE, str(tmp_path / "nowhere"))
     assert "LIGHTLAYERS_DATA" in only_wrong(doctor._data)
 

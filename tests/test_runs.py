@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import numpy as np
@@ -122,6 +123,32 @@ def test_a_damaged_record_is_named_and_not_used(tmp_path, damage):
     assert len(damaged) == 1 and file.name in damaged[0]
 
 
+def test_a_newer_record_is_not_trained_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "SCHEMA", runs.SCHEMA + 1)
+    runs.write(tmp_path, RECORD)
+    monkeypatch.undo()
+    for look in (runs.stored, runs.every):
+        with pytest.raises(RuntimeError, match="newer version of lightlayers: update"):
+            look(tmp_path, [RUN] if look == runs.stored else RUN.dataset)
+
+
+def test_folders_of_records_are_tried_before_the_training(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / RUN.dataset).write_text("mine")
+    runs.check_writable(tmp_path)
+    with pytest.raises(ValueError, match=f"can't be written.*Received: .*{RUN.dataset}"):
+        runs.check_writable(tmp_path, [RUN])
+    assert [file.name for file in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 42}, {"rows": "conv2d"}, {"seeds": []}])
+def test_rows_and_seeds_are_lists(wrong):
+    ((name, value),) = wrong.items()
+    expected = f"`{name}` must be a list like .*{name}={re.escape(repr(value))}"
+    with pytest.raises(ValueError, match=expected):
+        runs.plan("digits", **wrong)
+
+
 def test_the_record_of_another_run_is_not_used(tmp_path):
     other = Run(**{**vars(RUN), "seed": 8})
     os.rename(runs.write(tmp_path, RECORD), runs.path(tmp_path, other))
@@ -226,7 +253,15 @@ def test_own_data_that_changes_under_way_is_noticed(own, tmp_path):
         datasets.load("mine")
 
 
-@pytest.mark.parametrize("name", ["mnist", "collapse", "my data", "a.b"])
+def test_two_files_of_one_name(own, tmp_path):
+    own("mine")
+    (tmp_path / "other").mkdir()
+    other = (tmp_path / "mine.npz").rename(tmp_path / "other" / "mine.npz")
+    with pytest.raises(ValueError, match=f"rename one. Received: .*mine.npz and {other}"):
+        runs.add_data(other)
+
+
+@pytest.mark.parametrize("name", ["mnist", "collapse", "report", "my data", "a.b"])
 def test_a_name_that_own_data_can_not_have(own, name):
     with pytest.raises(ValueError, match=f"Received: {name}.npz"):
         own(name)

@@ -148,6 +148,18 @@ def test_collect_trains_only_what_is_missing(tmp_path, capsys, monkeypatch):
     assert "lightlayers reproduce digits" in said and "fewer epochs or images" in said
 
 
+def test_nothing_is_trained_for_a_folder_that_can_not_be_written(tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("mine")
+    monkeypatch.setattr(training, "train_together", lambda *_: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="can't be written"):
+        training.collect(runs.plan("digits", ["conv2d"], [1]), tmp_path)
+
+
+def test_a_screen_that_can_not_be_told_stops_no_training(tmp_path, monkeypatch):
+    monkeypatch.setenv(training.PROGRESS, str(tmp_path / "none" / "progress.json"))
+    training._tell(Run("digits", "conv2d"), 1, 2)
+
+
 def test_both_backends_give_the_same_losses(tmp_path):
     """Equal weights and batches, ten steps on each backend, each in a process of its own."""
     code = """
