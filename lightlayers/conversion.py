@@ -313,8 +313,8 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
         rule: Name of `ranks.RULES`, or a function with the same arguments. Defaults to
             `"greedy"`.
         form: `"spatial"` or `"channel"`, of all convolutions. Defaults to `"spatial"`.
-        exclude: Sequence of layers that stay as they are: names as in the table, or
-            patterns such as `"head/*"`. Defaults to none.
+        exclude: String or sequence of them, layers that stay as they are: names as in the
+            table, or patterns such as `"head/*"`. Defaults to none.
 
     Returns:
         A `pandas.DataFrame` with one row for each layer that has a kernel: `layer` (in nested
@@ -343,6 +343,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     rule = rule if callable(rule) else ranks.get(rule)
     limits = budget.limits
     found = applications(model)
+    exclude = [exclude] if isinstance(exclude, str) else exclude
     for pattern in exclude:
         if not fnmatch.filter(found, pattern):
             raise ValueError(f"`exclude` has no such layer. Received: {pattern!r}")
@@ -510,15 +511,20 @@ def convert(model, plan):
     >>> convert(model, [{"layer": "dense", "form": "", "rank": 10}]).count_params()
     992
     """
+    import pandas as pd
+
     rows = json.loads(plan.to_json(orient="records")) if hasattr(plan, "to_json") else plan
     found = applications(model)
-    light = {}
+    light, seen = {}, set()
     for row in rows:
         if not isinstance(row, dict) or "layer" not in row or "rank" not in row:
             raise ValueError(
                 f"Each row of a plan has a `layer`, a `rank` and a `form`. Received: {row!r}"
             )
         path, rank = row["layer"], row["rank"]
+        if path in seen:
+            raise ValueError(f"The plan has two rows of one layer. Received: layer={path!r}")
+        seen.add(path)
         if path not in found:
             raise ValueError(
                 "The plan is of another model: this one has no such layer. "
@@ -531,7 +537,7 @@ def convert(model, plan):
                     f"The plan is of another model: layer {path!r} has a kernel of {shape} here. "
                     f"Received: kernel={row['kernel']!r}"
                 )
-        if rank is None or rank != rank:
+        if pd.isna(rank):
             continue
         if isinstance(rank, float) and rank.is_integer():
             rank = int(rank)  # of a column with missing values
@@ -540,6 +546,18 @@ def convert(model, plan):
         else:
             light[id(layer)] = from_dense(layer, rank)
     return rebuild(model, lambda layer: light.get(id(layer)))
+
+
+def warn_of_hidden(found):
+    """Warns of light layers inside other layers, as TimeDistributed has one."""
+
+    def around(layer):
+        inside = layer._flatten_layers(include_self=False)
+        return any(isinstance(one, LightDense | LightConv2D) for one in inside)
+
+    if kept := [path for path, (layer, _) in found.items() if around(layer)]:
+        why = "Light layers inside other layers are not reached, so these layers stay as they are: "
+        warnings.warn(why + ", ".join(kept), stacklevel=3)
 
 
 def merge(model):
@@ -563,18 +581,10 @@ def merge(model):
     def paper(layer):
         return isinstance(layer, LightConv2D) and layer.form == "paper"
 
-    def around(layer):
-        inside = layer._flatten_layers(include_self=False)
-        return any(isinstance(one, LightDense | LightConv2D) for one in inside)
-
-    for stays, why in (
-        (paper, "Form 'paper' stands for no single kernel"),
-        (around, "Light layers inside other layers are not reached"),
-    ):
-        if kept := [path for path, (layer, _) in found.items() if stays(layer)]:
-            warnings.warn(
-                f"{why}, so these layers stay as they are: " + ", ".join(kept), stacklevel=2
-            )
+    if kept := [path for path, (layer, _) in found.items() if paper(layer)]:
+        why = "Form 'paper' stands for no single kernel, so these layers stay as they are: "
+        warnings.warn(why + ", ".join(kept), stacklevel=2)
+    warn_of_hidden(found)
 
     def plain(layer):
         if isinstance(layer, LightDense):

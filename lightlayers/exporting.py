@@ -142,7 +142,7 @@ def disagreements(table):
     found = []
     for name, row in table.set_index("format").iterrows():
         moved, another = row["largest difference"], 1 - row["same class"]
-        if moved > _MOST.get(name, np.inf):
+        if not moved <= _MOST.get(name, np.inf):  # nor is what is not a number
             found.append(
                 f"{name} moves a probability by {moved:.3f}, at most {_MOST[name]} is rounding"
             )

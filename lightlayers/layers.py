@@ -53,7 +53,7 @@ class _ProductPenalty(keras.regularizers.Regularizer):
     def __call__(self, factor_1):
         layer, scale = self.layer, self.layer._product_scale
         factors, how = (factor_1, layer.factor_2), (self.form, self.groups)
-        if isinstance(layer.product_regularizer, keras.regularizers.L2):
+        if type(layer.product_regularizer) is keras.regularizers.L2:  # one made of it may differ
             norm = factorization.squared_norm(*factors, *how)
             found = layer.product_regularizer.l2 * scale**2 * norm
         else:

@@ -26,7 +26,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.scale
             and self.center
-            and self.compute_dtype == "float32"
+            and self.compute_dtype == inputs.dtype == "float32"
             and not self.synchronized
             and not getattr(self, "renorm", False)  # which older Keras does not have
         )

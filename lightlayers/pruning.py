@@ -10,15 +10,28 @@ from lightlayers.layers import LightConv2D, LightDense
 
 
 def _energies(layer):
-    """Returns `||u||² · ||v||²` of each direction: a column of one factor, a row of the other."""
+    """Returns `||u||² · ||v||²` of each direction: a column of one factor, a row of the other.
+
+    The bias between the factors belongs to the column: what it lets through is no zero.
+    """
     groups = getattr(layer, "groups", 1)
     one, two = (
         np.square(keras.ops.convert_to_numpy(factor).astype("float64"))
         for factor in (layer.factor_1, layer.factor_2)
     )
+    if (bias := getattr(layer, "intermediate_bias", None)) is not None:
+        bias = keras.ops.convert_to_numpy(bias).astype("float64")
+        one = np.concatenate([one.reshape(-1, len(bias)), np.square(bias)[None]])
     one = one.reshape(-1, groups, layer.rank).sum(axis=0)
     two = two.reshape(-1, layer.rank, groups, layer.factor_2.shape[-1] // groups).sum(axis=(0, 3))
-    return (one * two.T).sum(axis=0)
+    energies = (one * two.T).sum(axis=0)
+    return np.where(np.isnan(energies), np.inf, energies)  # not a number, and so no zero
+
+
+def _optimizers(optimizer):
+    """Returns an optimiser and those in it: LossScaleOptimizer has one, MultiOptimizer several."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return [one for one in (optimizer, inner, *getattr(optimizer, "_inner_optimizers", ())) if one]
 
 
 def _slots(optimizer, variable):
@@ -26,10 +39,8 @@ def _slots(optimizer, variable):
 
     Names don't tell variables apart: in two nested models they can have the same path.
     """
-    # Keras wraps optimisers in others: LossScaleOptimizer one, MultiOptimizer several.
-    inner = getattr(optimizer, "inner_optimizer", None)
     found = []
-    for one in (optimizer, inner, *getattr(optimizer, "_inner_optimizers", ())):
+    for one in _optimizers(optimizer):
         known = getattr(one, "_trainable_variables", ())
         place = next((i for i, each in enumerate(known) if each is variable), None)
         for values in vars(one).values() if place is not None else ():
@@ -54,8 +65,13 @@ def _clear(layer, kept, optimizer):
         masks.append((layer.intermediate_bias, columns))
     for variable, mask in masks:
         slots = _slots(optimizer, variable)
-        # Divided by, even where nothing changes: without a gradient it changes no weight.
-        slots = [slot for slot in slots if not slot.name.endswith("accumulator")]
+        # Divided by, even where nothing changes: without a gradient it changes no weight. Not so
+        # the gradients that wait for their step, which would bring the direction back.
+        slots = [
+            slot
+            for slot in slots
+            if not slot.name.endswith("accumulator") or slot.name.endswith("gradient_accumulator")
+        ]
         for each in (variable, *slots):
             each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
 
@@ -74,14 +90,17 @@ class RankSchedule(keras.callbacks.Callback):
     the other, wherever in the model the next takes off least per cost: a column u of
     `factor_1` and its row v of `factor_2` take off `-log(1 - ||u||² ||v||² / Σ ||u||² ||v||²)`,
     the sum over what its layer still has. What the model may cost falls as
-    `budget + (start - budget) (1 - t)³`. Each layer keeps one direction at least, the others
-    keep their weights and the optimiser's moments, and the last model costs at most one
-    direction less than the budget. `squeeze` returns it without the zeros.
+    `budget + (start - budget) (1 - t)³`, t being the share of these epochs that are done and
+    start what the model costs when `fit` begins, also where it goes on. Each layer keeps one
+    direction at least, the others keep their weights and the optimiser's moments, and the
+    last model costs at most one direction less than the budget. `squeeze` returns it without
+    the zeros.
 
     In the list of callbacks it stands after `EarlyStopping(restore_best_weights=True)`: Keras
     ends them in that order, and the best weights may hold directions that were dropped since,
     which it drops again; `start_from_epoch=epochs` looks only at weights without them. A
-    warning says if training ends above the budget, after fewer epochs for instance.
+    warning says if training ends above the budget, after fewer epochs for instance. Light
+    layers inside other layers, such as TimeDistributed, are not reached: a warning names those.
 
     Args:
         budget: `Budget` of the whole model.
@@ -121,6 +140,7 @@ class RankSchedule(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         applied = conversion.applications(self.model, own=True)
+        conversion.warn_of_hidden(applied)
         macs = {path: conversion.multiply_adds(*found) for path, found in applied.items()}
         conversion.check_macs(applied, macs, self._budget)
         macs = {path: count or 0 for path, count in macs.items()}
@@ -145,8 +165,8 @@ class RankSchedule(keras.callbacks.Callback):
         least = self._fixed + sum(self._prices.values())
         if (least > self._limits).any():
             raise ValueError(
-                "The budget is less than the model costs with rank 1 in every light layer: "
-                f"{least.tolist()}. Received: {self._limits.astype(int).tolist()}"
+                "The budget is less than the model costs with rank 1 in every light layer that is "
+                f"reached: {least.tolist()}. Received: {self._limits.astype(int).tolist()}"
             )
         self._start = np.maximum(self._cost(ranks(self.model)), self._limits)
 
@@ -159,6 +179,8 @@ class RankSchedule(keras.callbacks.Callback):
         rest = (1 - (epoch + 1) / self.epochs) ** 3
         limits = self._limits + (self._start - self._limits) * rest
         found = {layer: _energies(layer) for layer in self._prices}
+        if not all(np.isfinite(energies).all() for energies in found.values()):
+            return  # training has diverged, and what is above the budget is told at its end
         alive = {layer: energies > 0 for layer, energies in found.items()}
 
         def loss(layer):
@@ -203,7 +225,18 @@ def _go_on(model, new, cut):
 
     `cut(value, variable)` takes from what has a variable's shape what the new one has of it.
     """
-    if not model.compiled or not model.optimizer.built:
+    if not model.compiled:
+        return
+    for one, two in zip(_optimizers(model.optimizer), _optimizers(new.optimizer), strict=True):
+        # Keras has this in no configuration.
+        excluded = getattr(one, "_exclude_from_weight_decay", ())
+        twins = zip(model.variables, new.variables, strict=True)
+        two._exclude_from_weight_decay = {
+            two._var_key(target) for source, target in twins if one._var_key(source) in excluded
+        }
+        pattern = getattr(one, "_exclude_from_weight_decay_pattern", None)
+        two._exclude_from_weight_decay_pattern = pattern
+    if not model.optimizer.built:
         return
     pairs = []
     for source, target in zip(model.trainable_variables, new.trainable_variables, strict=True):

@@ -365,6 +365,8 @@ def test_a_plan_is_plain_data(make, x):
     pd.testing.assert_frame_equal(pd.DataFrame(records).astype(plan.dtypes.to_dict()), plan)
     light = predicted(convert(model, plan), x)
     np.testing.assert_array_equal(predicted(convert(model, records), x), light)
+    rows = [dict(row) for _, row in plan.iterrows()]  # missing ranks are pd.NA there
+    np.testing.assert_array_equal(predicted(convert(model, rows), x), light)
     read = pd.read_json(io.StringIO(plan.to_json(orient="records")))
     np.testing.assert_array_equal(predicted(convert(model, read), x), light)
     for row in records:
@@ -579,6 +581,19 @@ def test_wrong_plans_are_refused(row, said):
     with pytest.raises(ValueError) as refused:
         convert(sequential(), [row])
     assert said in str(refused.value)
+
+
+def test_a_plan_with_two_rows_of_one_layer_is_refused():
+    rows = [{"layer": "dense", "rank": rank} for rank in (3, None)]
+    with pytest.raises(ValueError, match="two rows of one layer. Received: layer='dense'"):
+        convert(sequential(), rows)
+
+
+def test_one_excluded_layer_needs_no_list():
+    budget = Budget(400)
+    one, listed = (conversion.plan(sequential(), budget, exclude=e) for e in ("dense", ["dense"]))
+    pd.testing.assert_frame_equal(one, listed)
+    assert one.set_index("layer").loc["dense", "why not"] == "excluded"
 
 
 def test_wrong_plans_are_not_made():

@@ -54,6 +54,8 @@ def test_a_wrong_file_would_be_seen(model, images, tmp_path, monkeypatch):
     moved, classes = exporting.disagreements(table)
     assert "float32 moves a probability by" in moved
     assert "dynamic gives another class than Keras for" in classes
+    table.loc[0, "largest difference"] = np.nan
+    assert "float32 moves a probability by nan" in exporting.disagreements(table)[0]
 
 
 def test_what_xnnpack_refuses_runs_without_it(images, tmp_path):
