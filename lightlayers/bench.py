@@ -1,5 +1,6 @@
 """Benchmarks, as ratios in one run: training, networks, layers, rules of ranks, exported files."""
 
+import dataclasses
 import json
 import math
 import os
@@ -527,22 +528,16 @@ def measure_ranks(planned, say=print):
         Dictionary with `environment`, `revision` and `rows`: dictionaries with `dataset`, `K`
         (whose network's parameters are the budget), `rule`, `kept` (the share of a kernel's
         squares, mean over the layers), `optimum` and `gap`, by how much of the optimum it
-        keeps less. The kernels are Conv2D's halfway through recipe "corrected".
+        keeps less. The kernels are those of one Conv2D (seed 42) where runs under recipe
+        "corrected" choose their ranks: halfway, after a cosine of half the epochs.
     """
-    keras = backend.load()
     from lightlayers import ranks
 
     rows = []
     for dataset in dict.fromkeys(run.dataset for run in planned if run.dataset in runs.UNIFORM):
         (run,) = runs.plan(dataset, ["conv2d"], [42], "corrected")
-        recipe, data = recipes.get(run.recipe), datasets.load(dataset)
-        keras.utils.set_random_seed(run.seed)
-        model = networks.build(dataset, run.method, run.rank, recipe)
-        rate = recipe.schedule(dataset).learning_rate
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-        x, count = data.x_train / np.float32(255), len(data.x_train) * 9 // 10
-        options = {"batch_size": recipe.batch_size, "epochs": run.epochs // 2, "verbose": 0}
-        model.fit(x[:count], data.y_train[:count], **options)
+        models = []
+        training.train(dataclasses.replace(run, epochs=run.epochs // 2), keep=models.append)
 
         for k in runs.UNIFORM[dataset]:
             (budgeted,) = runs.plan(dataset, [f"greedy-{k}"], [42], "corrected")
@@ -552,14 +547,14 @@ def measure_ranks(planned, say=print):
                 found += _gaps(*problem)
                 return ranks.greedy(*problem)
 
-            training.plan_ranks(budgeted, model, compared)
+            training.plan_ranks(budgeted, *models, compared)
             rows += [{"dataset": dataset, "K": k} | each for each in found]
         say(f"{dataset}: {len(runs.UNIFORM[dataset])} budgets")
     return _stamped(rows)
 
 
 def measure_export(planned, count=200, say=print):
-    """Compares the exported files of networks that Keras' `fit` has trained as their recipe says.
+    """Compares the exported files of trained networks.
 
     Args:
         planned: List of `runs.Run`, one per row.
@@ -573,29 +568,15 @@ def measure_export(planned, count=200, say=print):
         format, `kB` and `milliseconds` also as `kB ratio` and `time ratio` to the
         data set's first row.
     """
-    keras = backend.load()
     rows = []
     for run in planned:
-        recipe, data = recipes.get(run.recipe), datasets.load(run.dataset)
-        keras.utils.set_random_seed(run.seed)
-        model = networks.build(run.dataset, run.method, run.rank, recipe)
-        rate = recipe.schedule(run.dataset).learning_rate
-        loss = "sparse_categorical_crossentropy"
-        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
-        images = data.x_test / np.float32(255)
-        model.fit(
-            data.x_train / np.float32(255),
-            data.y_train,
-            batch_size=recipe.batch_size,
-            epochs=run.epochs,
-            shuffle=recipe.shuffle,
-            verbose=0,
-        )
-        accuracy = model.evaluate(images, data.y_test, verbose=0)[1]
+        data, models = datasets.load(run.dataset), []
+        record = training.train(run, keep=models.append)
+        images, calibration = (x[:count] / np.float32(255) for x in (data.x_test, data.x_train))
         with tempfile.TemporaryDirectory() as folder:
-            calibration = data.x_train[:count] / np.float32(255)
-            table = exporting.export(model, folder, images[:count], calibration=calibration)
-        named = {"dataset": run.dataset, "row": run.row, "accuracy": round(float(accuracy), 4)}
+            table = exporting.export(*models, folder, images, calibration=calibration)
+        accuracy = round(record["test"]["accuracy"], 4)
+        named = {"dataset": run.dataset, "row": run.row, "accuracy": accuracy}
         rows += [named | row for row in table.drop(columns="file").to_dict("records")]
         say(f"{run.dataset} {run.row}: {len(table)} formats")
     for row in rows:

@@ -90,14 +90,21 @@ def _of_all(found):
 def judge(runs, timings=None):
     """Returns the claims of `published.CLAIMS`, each part with its verdict and computation.
 
-    The rules: a printed drop is a whole number of points, so it stands for itself ± 0.5.
-    "Only" holds if the 95% t-interval of the mean paired difference ends below that,
-    "around" if the interval lies within 1 point more on either side. A ratio of parameters
-    holds within 5%. That few parameters explain a low accuracy fails if the same number of
-    them, trained otherwise, is better by more than 1 point. "Less" of a cost holds if it is
-    less in every network that the claims are about, and in part if in some of them. "As
-    efficient" holds if no time and no memory is more, and in part if only some are. Costs
-    within 5% count as equal, times within 15%.
+    The rules: differences are paired by seed and need three pairs. A printed drop is a whole
+    number of points, so it stands for itself ± 0.5. "Only" holds if the 95% t-interval of the
+    mean difference ends below that, "around" if the interval lies within 1 point more on
+    either side. A ratio of parameters holds within 5%. That few parameters explain a low
+    accuracy fails if the same number of them, trained otherwise, is better by more than 1
+    point. "Less" of a cost holds if it is less in every network that the claims are about,
+    and in part if in some of them. "As efficient" holds if no time and no memory is more, and
+    in part if only some are. Costs within 5% count as equal, times within 15%. A method is
+    "better" than another if the interval lies above zero. Single runs say enough if no row of
+    three seeds or more has a standard deviation above 1 point. An accuracy allows a loss of
+    (1 - accuracy) · log 2 at least. A loss belongs to an accuracy if it is within 10% of what
+    ours had in any epoch with an accuracy within the tolerance; the part fails if more
+    printed losses are apart than is likely at the rate of our own runs, each held against the
+    other seeds. Those ranges widen with seeds, so that fewer are found apart where there are
+    more.
 
     The rules for drops and parameters are older than any row with three seeds. Those for
     losses, times and memory were changed when the first results were known.
@@ -391,6 +398,23 @@ def headline(runs, timings=None):
         f"and {max(counted)} seeds a row. A verdict on a number needs three: {judged} rows have "
         "them."
     )
-    verdicts = replication.counts(replication.cells(paper)).reset_index()
-    claims = judge(runs, timings)
-    return "\n\n".join([state, verdicts.to_markdown(index=False), claims.to_markdown(index=False)])
+    cells = replication.cells(paper)
+    verdicts = replication.counts(cells).reset_index().to_markdown(index=False)
+    claims = judge(runs, timings).to_markdown(index=False)
+    return "\n\n".join([state, verdicts, learned_nothing(cells), claims])
+
+
+def learned_nothing(cells):
+    """Returns a sentence on how many replicated numbers are those of untrained networks too.
+
+    Args:
+        cells: DataFrame, as `replication.cells` returns it.
+    """
+    replicated = cells[cells["verdict"] == replication.VERDICTS[0]]
+    found = replicated[replication.at_chance(replicated)]
+    names = ", ".join(dict.fromkeys(f"{row.dataset} {row.method}" for row in found.itertuples()))
+    return (
+        f"Of the {len(replicated)} numbers REPLICATED, {len(found)} have an interval that also "
+        f"holds what a network gives that has learned nothing{f' ({names})' if names else ''}: "
+        "that these come out again says little."
+    )

@@ -4,7 +4,7 @@ import json
 import math
 import pathlib
 
-from lightlayers import families, published
+from lightlayers import datasets, families, published
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
@@ -14,6 +14,13 @@ VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RU
 MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}
 # Fixed before anything was run: points of accuracy as a fraction, share of a loss.
 TOLERANCES = {"accuracy": 0.01, "mnist accuracy": 0.005, "loss": 0.10}
+
+
+def _device(environment):
+    if environment["device"] != "CPU":
+        return environment["device"]
+    count = environment["threads"]
+    return f"{environment['processor']}, {count} thread{'s' * (count > 1)}"
 
 
 def frame(records):
@@ -26,8 +33,9 @@ def frame(records):
         A DataFrame with the columns `dataset`, `row`, `label`, `method`, `rank`, `recipe`,
         `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
         (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
-        `epochs`, `seconds_per_epoch`, `backend`, `device` and `checkpoints` (of each epoch
-        the accuracy and the loss on the test set, where the recipe watches it).
+        `epochs`, `seconds_per_epoch`, `backend`, `device` (the accelerator, else processor
+        and threads) and `checkpoints` (of each epoch the accuracy and the loss on the test
+        set, where the recipe watches it).
     """
     import pandas as pd
 
@@ -53,7 +61,7 @@ def frame(records):
                 # Of the fastest: the first compiles, and all share the machine with other work.
                 "seconds_per_epoch": min(history["seconds"]),
                 "backend": record["environment"]["backend"],
-                "device": record["environment"]["device"],
+                "device": _device(record["environment"]),
                 "checkpoints": []
                 if held_out
                 else list(zip(history["val_accuracy"], history["val_loss"], strict=True)),
@@ -77,14 +85,14 @@ def summary(runs):
         runs: DataFrame, as `frame` returns it.
 
     Returns:
-        A `pandas.DataFrame`: `method`, `parameters`, `multiply-adds`, `n` (seeds),
-        `accuracy` (mean), `±` (half its 95% t-interval), `sd`, `min`, `max`, `loss` (mean)
-        and `loss sd`.
+        A `pandas.DataFrame`: `method`, `parameters` and `multiply-adds` (means where the seeds
+        chose ranks of their own, else the same for all), `n` (seeds), `accuracy` (mean), `±`
+        (half its 95% t-interval), `sd`, `min`, `max`, `loss` (mean) and `loss sd`.
     """
     groups = runs.groupby("label", sort=False)
     table = groups.agg(
-        parameters=("parameters", "first"),
-        macs=("multiply_adds", "first"),
+        parameters=("parameters", "mean"),
+        macs=("multiply_adds", "mean"),
         n=("seed", "size"),
         accuracy=("accuracy", "mean"),
         half=("accuracy", _half),
@@ -95,7 +103,8 @@ def summary(runs):
         loss_sd=("loss", "std"),
     )
     names = {"label": "method", "macs": "multiply-adds", "half": "±", "loss_sd": "loss sd"}
-    return table.round(4).reset_index().rename(columns=names)
+    whole = {name: table[name].round().astype(int) for name in ("parameters", "macs")}
+    return table.assign(**whole).round(4).reset_index().rename(columns=names)
 
 
 def interval(values, scale):
@@ -220,6 +229,23 @@ def counts(cells):
     """Returns how many cells have each verdict, one row per measure."""
     found = cells.groupby(["measure", "verdict"], sort=False).size().unstack(fill_value=0)
     return found.reindex(columns=VERDICTS, fill_value=0).rename_axis(columns=None)
+
+
+def at_chance(cells):
+    """Returns of which cells the interval holds what a network gives that has learned nothing.
+
+    Args:
+        cells: DataFrame, as `cells` returns it.
+
+    Returns:
+        Boolean Series. It has learned nothing if it gives every class the same probability:
+        the accuracy is one over the number of classes, the loss that number's logarithm.
+    """
+    import numpy as np
+
+    classes = cells["dataset"].map(lambda name: len(datasets.CLASSES[name]))
+    nothing = np.log(classes).where(cells["measure"] != "accuracy", 1 / classes)
+    return (cells["low"] <= nothing) & (nothing <= cells["high"])
 
 
 def outside(verdicts):

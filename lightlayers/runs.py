@@ -235,17 +235,31 @@ def _list(name, values):
     return values
 
 
-def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=None):
+def _with_stored(planned, outputs):
+    """Returns runs, and behind those of each row the stored ones of further seeds."""
+    groups = {}
+    for run in planned:
+        groups.setdefault(dataclasses.replace(run, seed=0), []).append(run)
+    for dataset in dict.fromkeys(run.dataset for run in planned):
+        for run in sorted(every(outputs, dataset)[0], key=lambda run: run.seed):
+            if (alike := dataclasses.replace(run, seed=0)) in groups:
+                groups[alike].append(run)
+    return list(dict.fromkeys(run for group in groups.values() for run in group))
+
+
+def plan(dataset, rows=None, seeds=None, recipe="paper", epochs=None, limit=None, outputs=None):
     """Returns the runs of a table, row by row.
 
     Args:
         dataset: String, one of `datasets.NAMES`.
         rows: List of names such as `"conv2d"` and `"lightlayers-3"`, or `None` for
             the table's.
-        seeds: List of integers.
+        seeds: List of integers, or `None` for the suite's.
         recipe: String, one of `recipes.RECIPES`.
         epochs: Positive integer, or `None` for the recipe's.
         limit: Positive integer, the most images of each split, or `None` for all.
+        outputs: Path of an outputs folder, whose stored runs of further seeds come with the
+            suite's, or `None`. Has no say where `seeds` are given.
 
     Returns:
         List of `Run`.
@@ -264,15 +278,16 @@ def plan(dataset, rows=None, seeds=SEEDS, recipe="paper", epochs=None, limit=Non
         method, _, rank = str(row).partition("-")
         if rank and not rank.isdecimal():
             raise ValueError(f"Unknown row. Expected one like {table}. Received: {row!r}")
-        for seed in _list("seeds", seeds):
+        for seed in _list("seeds", SEEDS if seeds is None else seeds):
             run = Run(
                 dataset, method, int(rank) if rank else None, recipe, seed, epochs, limit, limit
             )
             found.append(run)
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    return _with_stored(found, outputs) if seeds is None and outputs else found
 
 
-def plan_experiment(name, seeds=None, epochs=None, limit=None):
+def plan_experiment(name, seeds=None, epochs=None, limit=None, outputs=None):
     """Returns the runs that a notebook of `EXPERIMENTS` compares, recipe by recipe.
 
     Args:
@@ -280,18 +295,21 @@ def plan_experiment(name, seeds=None, epochs=None, limit=None):
         seeds: List of integers, or `None` for the experiment's.
         epochs: Positive integer, or `None` for the recipes'.
         limit: Positive integer, the most images of each split, or `None` for all.
+        outputs: As for `plan`.
 
     Returns:
         List of `Run`.
     """
     experiment = EXPERIMENTS[name]
-    seeds = experiment.seeds if seeds is None else seeds
-    return [
+    found = [
         run
         for dataset, row, recipes_ in experiment.groups
         for recipe in recipes_
-        for run in plan(dataset, [row], seeds, recipe, epochs, limit)
+        for run in plan(
+            dataset, [row], experiment.seeds if seeds is None else seeds, recipe, epochs, limit
+        )
     ]
+    return _with_stored(found, outputs) if seeds is None and outputs else found
 
 
 def command(planned, outputs, name=None):

@@ -207,12 +207,13 @@ def loop(models, optimizer, batch_size):
     return make(models, optimizer, batch_size)
 
 
-def train(run, progress=None):
+def train(run, progress=None, keep=None):
     """Trains one run from its seed to its last epoch, and returns its record.
 
     Args:
         run: A `runs.Run`.
         progress: Function `(epoch, epochs)`, called after each epoch, or `None`.
+        keep: Function that takes the trained model, or `None`.
 
     Returns:
         Dictionary, the record: see `runs.write`.
@@ -227,11 +228,11 @@ def train(run, progress=None):
     >>> record["parameters"]["total"]
     2649
     """
-    (record,) = train_together([run], progress)
+    (record,) = train_together([run], progress, keep)
     return record
 
 
-def train_together(planned, progress=None):
+def train_together(planned, progress=None, keep=None):
     """Trains runs that differ in their seeds alone in one program, and returns their records.
 
     Each seed has its own weights, order and schedule. Records tell the seconds of the
@@ -240,6 +241,8 @@ def train_together(planned, progress=None):
     Args:
         planned: List of `runs.Run`. More than one needs Keras' JAX backend.
         progress: Function `(epoch, epochs)`, called after each epoch, or `None`.
+        keep: Function that takes each trained model, called while it has its weights, or
+            `None`.
 
     Returns:
         List of records, see `runs.write`.
@@ -373,6 +376,8 @@ def train_together(planned, progress=None):
         if family.chooses:
             light = [layer for layer in model.layers if hasattr(layer, "break_even_rank")]
             records[-1]["ranks"] = {layer.name: layer.rank for layer in light}
+        if keep:
+            keep(model)
     seconds = round((time.perf_counter() - clock) / n, 2)
     return [record | {"seconds": seconds} for record in records]
 
@@ -484,6 +489,9 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
     print(f"{len(records)} of {len(planned)} runs are stored.")
     if not all(run.whole for run in planned):
         print("They have fewer epochs or images than the recipe: verdicts on them say nothing.")
+    backends = {record["environment"]["backend"] for record in records.values()}
+    if len(backends) > 1:
+        print(f"They are of {' and '.join(sorted(backends))}: seeds of both are pooled.")
     if missing and train:
         runs.check_writable(outputs, missing)
         _train_all(missing, outputs, records, together)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import special
 
-from lightlayers import datasets, figures, replication
+from lightlayers import claims, datasets, figures, replication
 
 
 def record(method, rank, seed, accuracy, parameters=100):
@@ -28,7 +28,12 @@ def record(method, rank, seed, accuracy, parameters=100):
             "val_loss": [1.0, 1 - accuracy],
             "seconds": [9, 1],
         },
-        "environment": {"backend": "tensorflow", "device": "CPU"},
+        "environment": {
+            "backend": "tensorflow",
+            "device": "CPU",
+            "processor": "Y",
+            "threads": 1 + (seed == 1),
+        },
     }
 
 
@@ -81,10 +86,33 @@ def test_networks_takes_the_timings_of_its_own_rows(runs):
     assert table["training step (ms)"].isna().to_dict()["Conv2D"]
     assert replication.networks(runs).columns[-1] == "epoch on"
     slow = runs.assign(seconds_per_epoch=runs["seed"].add(0.5))
-    assert list(replication.networks(slow)["epoch (s)"]) == [1.5, 1.5]  # of seeds 1, 2 and 3
-    slow.loc[slow["seed"] == 1, "device"] = "a GPU"
     table = replication.networks(slow)
-    assert list(table["epoch (s)"]) == [2.5, 2.5] and set(table["epoch on"]) == {"tensorflow, CPU"}
+    assert list(table["epoch (s)"]) == [2.5, 2.5]  # of seeds 2 and 3: the first had two threads
+    assert set(table["epoch on"]) == {"tensorflow, Y, 1 thread"}
+
+
+def test_sizes_of_ranks_that_the_seeds_chose_are_means(runs):
+    chosen = runs["label"] == "LightLayers (K = 2)"
+    runs.loc[chosen, "parameters"] = [100, 101, 105]
+    table = replication.summary(runs).set_index("method")
+    assert table["parameters"].to_dict() == {"Conv2D": 200, "LightLayers (K = 2)": 102}
+
+
+def test_intervals_that_hold_what_nothing_learned_gives():
+    columns = "dataset method measure verdict low high"
+    cells = pd.DataFrame(
+        [
+            ("mnist", "A", "accuracy", "REPLICATED", 0.09, 0.11),
+            ("mnist", "A", "loss", "REPLICATED", 2.31, 2.4),  # log 10 is 2.303
+            ("cifar100", "B", "loss", "REPLICATED", 4.5, 4.61),  # log 100 is 4.605
+            ("cifar100", "B", "accuracy", "DIFFERENT", 0.009, 0.011),
+            ("cifar100", "C", "loss", "REPLICATED", np.nan, np.nan),
+        ],
+        columns=columns.split(),
+    )
+    assert replication.at_chance(cells).tolist() == [True, False, True, True, False]
+    assert "Of the 4 numbers REPLICATED, 2 have" in claims.learned_nothing(cells)
+    assert "(mnist A, cifar100 B)" in claims.learned_nothing(cells)
 
 
 def test_save_writes_csv_markdown_and_latex(runs, tmp_path):

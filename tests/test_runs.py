@@ -1,5 +1,6 @@
 """The store: identities, atomic writing, and what is done about a damaged record."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -95,6 +96,23 @@ def test_plan_names_rows_as_the_tables_do():
     with pytest.raises(ValueError, match="Received: 'lightlayers-x'"):
         runs.plan("digits", rows=["lightlayers-x"])
     assert len(runs.plan("digits", rows=["conv2d", "conv2d"], seeds=[1, 1])) == 1
+
+
+def test_stored_runs_of_further_seeds_come_with_the_suites(tmp_path):
+    choice = {"rows": ["conv2d", "lightlayers-1"], "epochs": 1}
+    usual = runs.plan("digits", **choice)
+    assert [run.seed for run in usual] == 2 * list(runs.SEEDS)
+    for changes in ({"seed": 9}, {"seed": 7}, {"seed": 8, "epochs": 2}, {"recipe": "no-l2"}):
+        run = dataclasses.replace(usual[0], **changes)
+        runs.write(tmp_path, {"test": {}, "run": vars(run)})
+    found = runs.plan("digits", **choice, outputs=tmp_path)
+    assert [run.seed for run in found] == [*runs.SEEDS, 7, 9, *runs.SEEDS]
+    assert [run.row for run in found] == 7 * ["conv2d"] + 5 * ["lightlayers-1"]
+    assert runs.plan("digits", **choice, seeds=[1], outputs=tmp_path) == [usual[1], usual[6]]
+    one = runs.plan_experiment("starts")[0]
+    runs.write(tmp_path, {"test": {}, "run": vars(dataclasses.replace(one, seed=9))})
+    more = runs.plan_experiment("starts", outputs=tmp_path)
+    assert [run.seed for run in more[:7]] == [*runs.SEEDS, 9, runs.SEEDS[0]]
 
 
 def test_write_then_read(tmp_path):

@@ -151,6 +151,18 @@ def test_collect_trains_only_what_is_missing(tmp_path, capsys, monkeypatch):
     assert "lightlayers reproduce digits" in said and "fewer epochs or images" in said
 
 
+def test_seeds_of_two_backends_are_told(tmp_path, capsys):
+    planned = runs.plan("digits", ["conv2d"], [1])
+    (record,) = runs.stored(runs.outputs_folder(), planned)[0].values()
+    for seed, name in ((1, "tensorflow"), (2, "jax")):
+        changes = {"run": record["run"] | {"seed": seed}}
+        changes["environment"] = record["environment"] | {"backend": name}
+        runs.write(tmp_path, record | changes)
+    for seeds, told in (([1], False), ([1, 2], True)):
+        training.collect(runs.plan("digits", ["conv2d"], seeds), tmp_path, train=False)
+        assert ("jax and tensorflow: seeds of both are pooled" in capsys.readouterr().out) == told
+
+
 def test_nothing_is_trained_for_a_folder_that_can_not_be_written(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("mine")
     monkeypatch.setattr(training, "train_together", lambda *_: pytest.fail("trained"))
