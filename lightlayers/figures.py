@@ -135,7 +135,8 @@ def accuracy_against_parameters(runs, dataset):
 def verdicts(tables):
     """Returns a figure of every published number against our prediction interval.
 
-    A bar that ends at the edge goes on beyond it.
+    A bar that ends at the edge goes on beyond it. The axes are those on which the intervals are
+    computed, so that one wide row does not press the others together.
 
     Args:
         tables: Dictionary from data set to its table, as `replication.against_paper`
@@ -168,8 +169,14 @@ def verdicts(tables):
             axis.set_ylim(len(cells) - 0.4, -0.6)
             # What was printed and what was run decide: an interval may reach a million.
             seen = cells[["published", "min", "max"]].to_numpy()
-            low, high = np.nanmin(seen), np.nanmax(seen)
-            axis.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))
+            axis.set_xscale("logit" if measure == "accuracy" else "log", nonpositive="clip")
+            scale = axis.xaxis.get_transform()
+            low, high = scale.transform([np.nanmin(seen), np.nanmax(seen)])
+            ends = low - 0.08 * (high - low), high + 0.08 * (high - low)
+            axis.set_xlim(*scale.inverted().transform(ends))
+            ticks = _spread(_TICKS[measure], axis.get_xlim(), scale.transform)
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axis.minorticks_off()
             axis.set_title(f"{dataset}: test {measure}", fontsize=11)
     handles = [
         plt.Line2D([], [], color=color, lw=7, alpha=0.6, label=verdict)
@@ -178,6 +185,24 @@ def verdicts(tables):
     handles.append(plt.Line2D([], [], color="black", marker="o", ls="", label="published"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+# Of accuracies and losses on axes that are not linear, the roundest first.
+_TICKS = {
+    "accuracy": [0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.05, 0.95, 0.02, 0.98, 0.3, 0.7, 0.4, 0.6],
+    "loss": [1, 0.1, 0.01, 2, 0.5, 0.2, 5, 0.05, 0.02, 3, 4, 1.5, 2.5, 3.5, 4.5, 1.2, 0.8],
+}
+
+
+def _spread(ticks, limits, scale):
+    """Returns those of the ticks that fit side by side."""
+    places = scale(np.array([*limits, *ticks]))
+    least, found = (places[1] - places[0]) / 7, {}
+    for tick, place in zip(ticks, places[2:], strict=True):
+        inside = places[0] <= place <= places[1]
+        if inside and all(abs(place - other) >= least for other in found.values()):
+            found[tick] = place
+    return sorted(found)
 
 
 def _plain_log_ticks(axis, values):

@@ -249,7 +249,8 @@ def test_verdict_figure_stays_readable_whatever_the_interval(losses, bars):
     assert table["high"].max() > 10
     figure = figures.verdicts({"mnist": table})
     for axis in figure.axes:
-        low, high = axis.get_xlim()
-        assert high - low < 3
+        # Of what was printed and run, .018 to 2.3, and a twelfth more at each end of its logarithm.
+        assert axis.get_xlim()[1] < 4
+        assert len(axis.get_xticks()) >= 3 and not axis.get_xticks(minor=True).any()
         assert sum(line.get_linewidth() == 7 for line in axis.lines) == bars
     plt.close(figure)
