@@ -105,6 +105,8 @@ def shown_sheet(dataset, outputs):
 def accuracy_against_parameters(runs, dataset):
     """Returns a figure of test accuracy against parameters, every seed a point.
 
+    The accuracies' axis is logit, so that a seed at chance does not press the others together.
+
     Args:
         runs: DataFrame, as `replication.frame` returns it.
         dataset: String, whose published numbers are drawn too, if there are any.
@@ -116,17 +118,21 @@ def accuracy_against_parameters(runs, dataset):
         points = [(row.parameters, float(row.accuracy)) for row in printed]
         axis.plot(*zip(*points, strict=True), ls="", marker="x", color="black", label="paper")
     for method, rows in runs.groupby("method", sort=False):
-        means = rows.groupby("parameters")["accuracy"].mean()
+        means = rows.groupby("label")[["parameters", "accuracy"]].mean().sort_values("parameters")
         style = {"color": colors[method], "marker": _MARKERS[method]}
         axis.plot(rows["parameters"], rows["accuracy"], ls="", alpha=0.4, ms=6, **style)
         name = families.FAMILIES[method].label.partition(" (")[0]
-        axis.plot(means.index, means, ms=9, mec="black", label=f"{name}, mean", **style)
+        label = f"{name}, mean"
+        axis.plot(means["parameters"], means["accuracy"], ms=9, mec="black", label=label, **style)
         if families.FAMILIES[method].ranked:
             for rank, row in rows.groupby("rank"):
-                point = row["parameters"].iloc[0], row["accuracy"].mean()
+                point = row["parameters"].mean(), row["accuracy"].mean()
                 text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
                 axis.annotate(text, point, (7, -12), textcoords="offset points", fontsize=9)
-    axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy")
+    axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy (logit scale)")
+    seen = [*runs["accuracy"], *(float(row.accuracy) for row in printed)]
+    if seen:
+        _rescale(axis, "y", "accuracy", seen)
     _plain_log_ticks(axis, [*runs["parameters"], *(row.parameters for row in printed)])
     axis.legend(loc="lower right")
     return figure
@@ -169,14 +175,7 @@ def verdicts(tables):
             axis.set_ylim(len(cells) - 0.4, -0.6)
             # What was printed and what was run decide: an interval may reach a million.
             seen = cells[["published", "min", "max"]].to_numpy()
-            axis.set_xscale("logit" if measure == "accuracy" else "log", nonpositive="clip")
-            scale = axis.xaxis.get_transform()
-            low, high = scale.transform([np.nanmin(seen), np.nanmax(seen)])
-            ends = low - 0.08 * (high - low), high + 0.08 * (high - low)
-            axis.set_xlim(*scale.inverted().transform(ends))
-            ticks = _spread(_TICKS[measure], axis.get_xlim(), scale.transform)
-            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axis.minorticks_off()
+            _rescale(axis, "x", measure, seen)
             axis.set_title(f"{dataset}: test {measure}", fontsize=11)
     handles = [
         plt.Line2D([], [], color=color, lw=7, alpha=0.6, label=verdict)
@@ -192,6 +191,20 @@ _TICKS = {
     "accuracy": [0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.05, 0.95, 0.02, 0.98, 0.3, 0.7, 0.4, 0.6],
     "loss": [1, 0.1, 0.01, 2, 0.5, 0.2, 5, 0.05, 0.02, 3, 4, 1.5, 2.5, 3.5, 4.5, 1.2, 0.8],
 }
+
+
+def _rescale(axis, which, measure, seen):
+    """Gives an axis the scale on which intervals are computed, as far as what is seen."""
+    kind, most = ("logit", 1 - 5e-5) if measure == "accuracy" else ("log", np.inf)
+    axis.set(**{f"{which}scale": kind})
+    scale = getattr(axis, f"{which}axis").get_transform()
+    low, high = scale.transform(np.clip([np.nanmin(seen), np.nanmax(seen)], 5e-5, most))
+    edge = 0.08 * (high - low) or 0.1
+    limits = scale.inverted().transform(np.array([low - edge, high + edge]))
+    ticks = _spread(_TICKS[measure], limits, scale.transform)
+    axis.set(**{f"{which}lim": limits, f"{which}ticks": ticks})
+    getattr(axis, f"{which}axis").set_ticklabels([f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
 
 
 def _spread(ticks, limits, scale):

@@ -133,6 +133,18 @@ def test_every_seed_is_a_point_in_the_figure(runs):
     plt.close("all")
 
 
+def test_a_seed_at_chance_or_without_a_fault_leaves_the_others_room(runs):
+    runs["accuracy"] = [0.96, 0.98, 0.99, 0.1, 0.95, 1.0]
+    axis = figures.accuracy_against_parameters(runs, "digits").axes[0]
+    axis.figure.canvas.draw()
+    low, one, two, high = axis.transAxes.inverted().transform(
+        axis.transData.transform([(100, y) for y in (0.1, 0.96, 0.98, 1 - 5e-5)])
+    )[:, 1]
+    assert 0 < low < one < two < high < 1 and two - one > 0.05
+    assert len(axis.get_yticks()) >= 4
+    plt.close("all")
+
+
 def test_curves_show_mean_and_range():
     axes = figures.learning_curves(RECORDS).axes
     titles = [axis.get_title() for axis in axes]
