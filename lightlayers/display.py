@@ -40,7 +40,9 @@ class Display:
         count = sum(len(job.runs) for job in jobs)
         found = f"{len(planned) - count} of {len(planned)} runs are stored"
         print(f"{found}, {count} to train.", flush=True)
-        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        # A kernel that is being ended may still write there: that must not hide why it is.
+        kept = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        with kept as folder, contextlib.ExitStack() as stack:
             self._folder = pathlib.Path(folder)
             if self.live and jobs:
                 from rich.live import Live

@@ -1,11 +1,13 @@
 """The command line, as a user meets it: results, refusals in one line, exit statuses."""
 
+import errno
 import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import nbformat
@@ -335,6 +337,17 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
     assert "Papermill, kernel start and imports took 12 s a job" in said
 
 
+def test_an_interruption_is_none_of_the_folder_that_a_kernel_still_writes_to(tmp_path, monkeypatch):
+    def busy(*_, **__):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "rmdir", busy)
+        with display.Display(live=False).over([], {}, [], [], workers=1):
+            raise KeyboardInterrupt
+
+
 def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):
     now = [100.0]
     monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
@@ -454,9 +467,9 @@ def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setattr(execution, "render", lambda *arguments: "")
     for folder, written in (("mine", False), ("outputs", True)):
-        readme.write_text(f"{cli._BEGIN}\nold\n{cli._END}")
+        readme.write_text(f"{cli._BEGIN}\nstale\n{cli._END}")
         assert cli.main(["report", "--outputs", folder]) == 0
-        assert ("old" not in readme.read_text()) == written
+        assert ("stale" not in readme.read_text()) == written
 
 
 def test_a_cluster_needs_its_package(tmp_path, capsys, monkeypatch):
