@@ -155,12 +155,8 @@ def _chosen(options, name):
 
 
 def _added(names):
-    """The names, with those of files for files, which are known from here on."""
-    return [runs.add_data(name) if name.endswith(".npz") else name for name in names]
-
-
-def _known(names):
-    """The names, if all are of notebooks with runs or of the reader's files."""
+    """The names, with those of files for files, which are known from here on, if all are known."""
+    names = [runs.add_data(name) if name.endswith(".npz") else name for name in names]
     if unknown := [name for name in names if name not in (*runs.NAMES, *datasets.FILES)]:
         raise ValueError(
             f"Unknown name. Expected some of {list(runs.NAMES)}, or the path of a FILE.npz. "
@@ -170,7 +166,7 @@ def _known(names):
 
 
 def _reproduce(options):
-    names = list(runs.NAMES) if "all" in options.names else _known(_added(options.names))
+    names = list(runs.NAMES) if "all" in options.names else _added(options.names)
     if options.scheduler and (own := [name for name in names if name in datasets.FILES]):
         raise ValueError(f"Workers have no such file: leave out --scheduler. Received: {own[0]}")
     if options.scheduler and not importlib.util.find_spec("distributed"):
@@ -222,9 +218,9 @@ def _reproduce(options):
 def _compare(planned, outputs, stored):
     """Prints the tables of freshly trained runs beside those of stored ones."""
     for dataset, recipe in dict.fromkeys((run.dataset, run.recipe) for run in planned):
+        alike = [run for run in planned if (run.dataset, run.recipe) == (dataset, recipe)]
         tables = []
         for folder in (outputs, stored):
-            alike = [run for run in planned if (run.dataset, run.recipe) == (dataset, recipe)]
             records, _ = runs.stored(folder, alike)
             if not records:
                 print(f"\nNo stored runs to compare with in {folder}: {dataset}, recipe {recipe}.")
@@ -244,7 +240,7 @@ def _status(options):
         return run.dataset, run.row, run.recipe
 
     everything = set()
-    for name in _known(_added(options.names)) or runs.NAMES:
+    for name in _added(options.names) or runs.NAMES:
         own = name not in runs.EXPERIMENTS
         recipe = options.recipe or runs.usual_recipe(name)
         planned = runs.plan(name, recipe=recipe) if own else runs.plan_experiment(name)

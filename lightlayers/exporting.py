@@ -142,10 +142,9 @@ def disagreements(table):
     found = []
     for name, row in table.set_index("format").iterrows():
         moved, another = row["largest difference"], 1 - row["same class"]
-        if not moved <= _MOST.get(name, np.inf):  # nor is what is not a number
-            found.append(
-                f"{name} moves a probability by {moved:.3f}, at most {_MOST[name]} is rounding"
-            )
+        most = _MOST.get(name, np.inf)
+        if not moved <= most:  # nor is what is not a number
+            found.append(f"{name} moves a probability by {moved:.3f}, at most {most} is rounding")
         elif another > _MOST_CLASSES:
             found.append(f"{name} gives another class than Keras for {another:.0%} of the images")
     return found

@@ -235,8 +235,10 @@ def _list(name, values):
     return values
 
 
-def _with_stored(planned, outputs):
-    """Returns runs, and behind those of each row the stored ones of further seeds."""
+def _with_stored(planned, seeds, outputs):
+    """Returns runs, and unless seeds were given, behind each row's the stored further ones."""
+    if seeds is not None or not outputs:
+        return planned
     groups = {}
     for run in planned:
         groups.setdefault(dataclasses.replace(run, seed=0), []).append(run)
@@ -283,8 +285,7 @@ def plan(dataset, rows=None, seeds=None, recipe="paper", epochs=None, limit=None
                 dataset, method, int(rank) if rank else None, recipe, seed, epochs, limit, limit
             )
             found.append(run)
-    found = list(dict.fromkeys(found))
-    return _with_stored(found, outputs) if seeds is None and outputs else found
+    return _with_stored(list(dict.fromkeys(found)), seeds, outputs)
 
 
 def plan_experiment(name, seeds=None, epochs=None, limit=None, outputs=None):
@@ -301,15 +302,14 @@ def plan_experiment(name, seeds=None, epochs=None, limit=None, outputs=None):
         List of `Run`.
     """
     experiment = EXPERIMENTS[name]
+    usual = experiment.seeds if seeds is None else seeds
     found = [
         run
         for dataset, row, recipes_ in experiment.groups
         for recipe in recipes_
-        for run in plan(
-            dataset, [row], experiment.seeds if seeds is None else seeds, recipe, epochs, limit
-        )
+        for run in plan(dataset, [row], usual, recipe, epochs, limit)
     ]
-    return _with_stored(found, outputs) if seeds is None and outputs else found
+    return _with_stored(found, seeds, outputs)
 
 
 def command(planned, outputs, name=None):
@@ -403,22 +403,20 @@ def read(file):
     """
     try:
         record = json.loads(pathlib.Path(file).read_text())
-        newer = record["schema"] > SCHEMA
-        if not newer:
-            if record["schema"] != SCHEMA:
-                raise RecordError(
-                    f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
-                )
-            if record["digest"] != _digest(record):
-                raise RecordError(f"{file}: its content is not what was written")
-            Run(**record["run"])
+        if record["schema"] > SCHEMA:
+            raise RuntimeError(
+                f"{file} has been written by a newer version of lightlayers: update the package, "
+                f"or choose other outputs. Received: format {record['schema']}, expected {SCHEMA}"
+            )
+        if record["schema"] != SCHEMA:
+            raise RecordError(
+                f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
+            )
+        if record["digest"] != _digest(record):
+            raise RecordError(f"{file}: its content is not what was written")
+        Run(**record["run"])
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RecordError(f"{file}: not a whole record ({type(error).__name__})") from None
-    if newer:
-        raise RuntimeError(
-            f"{file} has been written by a newer version of lightlayers: update the package, or "
-            f"choose other outputs. Received: format {record['schema']}, expected {SCHEMA}"
-        )
     return record
 
 
