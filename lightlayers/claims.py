@@ -380,30 +380,6 @@ def first_look(runs, dataset, seen=FIRST_LOOK, epoch=6):
     return pd.DataFrame(lines, columns=columns).round(4)
 
 
-def headline(runs, timings=None):
-    """Returns the state of the replication as Markdown: seeds, verdicts and claims.
-
-    Args:
-        runs: DataFrame, as `replication.frame` returns it, of all data sets and recipes.
-        timings: Dictionary, as `replication.timings` returns it, or `None`.
-    """
-    paper = runs[runs["recipe"] == "paper"]
-    counted = [
-        len(paper[paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)])
-        for row in published.ROWS
-    ]
-    judged = sum(count >= 3 for count in counted)
-    state = (
-        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} "
-        f"and {max(counted)} seeds a row. A verdict on a number needs three: {judged} rows have "
-        "them."
-    )
-    cells = replication.cells(paper)
-    verdicts = replication.counts(cells).reset_index().to_markdown(index=False)
-    claims = judge(runs, timings).to_markdown(index=False)
-    return "\n\n".join([state, verdicts, learned_nothing(cells), claims])
-
-
 def learned_nothing(cells):
     """Returns a sentence on how many replicated numbers are those of untrained networks too.
 

@@ -11,11 +11,11 @@ import warnings
 
 from lightlayers import (
     backend,
-    claims,
     datasets,
     display,
     doctor,
     execution,
+    headline,
     published,
     ranks,
     recipes,
@@ -297,22 +297,10 @@ def _report(options):
     outputs = pathlib.Path(options.outputs).resolve()
     readme = outputs.parent / "README.md"  # which says what the repository's own runs say
     own = outputs == runs.outputs_folder().resolve()
-    if own and readme.exists() and _BEGIN in (text := readme.read_text()):
-        readme.write_text(with_headline(text, options.outputs))
+    if own and readme.exists() and headline.BEGIN in (text := readme.read_text()):
+        readme.write_text(headline.written(text, options.outputs))
         print(f"headline  {readme}")
     return 0
-
-
-_BEGIN, _END = "<!-- written by `lightlayers report` -->", "<!-- end -->"
-
-
-def with_headline(text, outputs):
-    """Returns a README with what its marked part says computed from the stored runs."""
-    found = [runs.every(outputs, name)[0] for name in published.DATASETS]
-    records = [record for stored in found for run, record in stored.items() if run.whole]
-    headline = claims.headline(replication.frame(records), replication.timings(outputs))
-    before, _, rest = text.partition(_BEGIN)
-    return f"{before}{_BEGIN}\n{headline}\n{_END}{rest.partition(_END)[2]}"
 
 
 def _data(options):

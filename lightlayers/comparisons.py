@@ -9,6 +9,7 @@ AIMS = {
     "cifar10": (20557, 0.79),
     "cifar100": (21367, 0.47),
 }
+ENTRIES = ("set before the runs", "best on held-out images")
 
 
 def gains(frame, pairs):
@@ -159,11 +160,11 @@ def aims(frame):
             for key, rows in groups.items()
             if rows["parameters"].max() <= most and len(rows) >= 3
         }
-        entries = {
-            "set before the runs": (families.label("spatial", runs.AIMED[dataset]), "corrected"),
-            "best on held-out images": max(fitting, key=fitting.get, default=("", "")),
-        }
-        for entry, key in entries.items():
+        entries = (
+            (families.label("spatial", runs.AIMED[dataset]), "corrected"),
+            max(fitting, key=fitting.get, default=("", "")),
+        )
+        for entry, key in zip(ENTRIES, entries, strict=True):
             line = dict(zip(("method", "recipe"), key, strict=True)) | {"n": 0}
             reached = "not run"
             if (rows := groups.get(key)) is not None:

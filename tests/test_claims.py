@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import test_replication
 
-from lightlayers import claims, families, published, replication
+from lightlayers import claims, published, replication
 
 
 def record(dataset, method, rank, seed, accuracy, recipe="paper"):
@@ -192,12 +192,3 @@ def test_what_one_seed_showed_is_held_against_several():
         assert line[["seen", "n", "mean", "verdict"]].tolist() == [seen, 3, 0.311, verdict]
         assert 0.30 < line["low"] < 0.31 and 0.312 < line["high"] < 0.32
         assert without[["n", "verdict"]].tolist() == [2, "NOT RUN"]
-
-
-def test_headline_counts_runs_and_verdicts():
-    label = families.label("lightlayers", 3)
-    runs = frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978)))
-    assert label in set(runs["label"])
-    text = claims.headline(runs)
-    assert "3 runs of the 28 rows" in text and "three: 1 rows have them" in text
-    assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lightlayers import bench, cli, display, execution, runs
+from lightlayers import bench, cli, display, execution, headline, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHORT = ["--seeds", "1", "--epochs", "1", "--limit", "64"]
@@ -220,12 +220,6 @@ def test_status_tells_recipes_of_an_experiment_apart(tmp_path, capsys):
 def test_results_of_another_recipe_have_names_of_their_own():
     assert runs.result_name("mnist", "paper") == "mnist"
     assert runs.result_name("mnist", "shuffled") == "mnist-shuffled"
-
-
-def test_readme_says_what_the_records_say(tmp_path):
-    text = (ROOT / "README.md").read_text()
-    assert cli.with_headline(text, ROOT / "outputs") == text
-    assert "0 runs of the 28 rows" in cli.with_headline(text, tmp_path)
 
 
 def test_plain_papermill(tmp_path):
@@ -467,7 +461,7 @@ def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setattr(execution, "render", lambda *arguments: "")
     for folder, written in (("mine", False), ("outputs", True)):
-        readme.write_text(f"{cli._BEGIN}\nstale\n{cli._END}")
+        readme.write_text(f"{headline.BEGIN}\nstale\n{headline.END}")
         assert cli.main(["report", "--outputs", folder]) == 0
         assert ("stale" not in readme.read_text()) == written
 

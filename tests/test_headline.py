@@ -1,0 +1,45 @@
+"""The answer on one page: what the README says follows from the records."""
+
+import pathlib
+
+from test_claims import frame
+
+from lightlayers import headline
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_readme_says_what_the_records_say(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    assert headline.written(text, ROOT / "outputs") == text
+    empty = headline.written(text, tmp_path)
+    assert "0 runs of the 28 rows" in empty and "Past the paper" not in empty
+    assert empty.partition(headline.END)[2] == text.partition(headline.END)[2] != ""
+
+
+def test_it_counts_runs_and_verdicts():
+    text = headline.answer(frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978))))
+    assert "3 runs of the 28 rows" in text and "three: 1 rows have them" in text
+    assert "**Accuracies**: 1 of 1 lie" in text and "for 1 of them" in text
+    assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text
+
+
+def test_only_counts_that_are_the_papers_come_out():
+    runs = frame(("mnist", "conv2d", None, (0.98,)), ("mnist", "lightlayers", 1, (0.9,)))
+    for sizes, same in (((18818, 2649), 2), ((18818, 2650), 1)):
+        text = headline.answer(runs.assign(parameters=sizes))
+        assert f"**Parameters**: {same} of the 28 counts" in text
+
+
+def test_what_is_reached_stands_beside_the_paper():
+    runs = frame(
+        ("mnist", "spatial", 9, (0.990, 0.991, 0.992), "corrected"),
+        ("mnist", "spatial", 8, (0.998, 0.998, 0.998), "corrected"),
+    )
+    runs = runs.assign(parameters=5818, held_out=[0.995] * 3 + [0.994] * 3)
+    text = headline.answer(runs)
+    (line,) = [line for line in text.splitlines() if line.startswith("| mnist ")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    # The best on held-out images, not on the test set; t(0.975, 2) · .001 / sqrt(3) = .0025.
+    assert cells[1:4] == ["spatial form (rank 9), corrected", "5,818", "0.9910 ± 0.0025 (3 seeds)"]
+    assert cells[4:] == [".9775 with 6,135", ".9887 with 18,818"]
