@@ -9,6 +9,8 @@ import tempfile
 import threading
 import time
 
+_EVERY = 600  # seconds between what a log is told of the jobs that run
+
 
 def _clock(seconds):
     minutes, seconds = divmod(round(seconds), 60)
@@ -48,6 +50,10 @@ class Display:
                 from rich.live import Live
 
                 stack.enter_context(Live(get_renderable=self._view, refresh_per_second=2))
+            elif jobs:
+                over = threading.Event()
+                stack.callback(over.set)
+                threading.Thread(target=self._log, args=(over,), daemon=True).start()
             yield
         if self._overheads:
             mean = statistics.mean(self._overheads)
@@ -92,6 +98,12 @@ class Display:
             {key: statistics.mean(values) for key, values in found.items()}
             for found in (self._stored, self._here)
         )
+        for job, since in self._running.values():
+            run, epoch = self._progress(job)
+            key = (job.runs[0].dataset, job.runs[0].row)
+            if epoch and key not in here:
+                epochs = sum(one.epochs for one in job.runs[: job.runs.index(run)]) + epoch
+                here[key] = (time.monotonic() - since) / epochs / run.train_size
         # The stored ones may come from another machine, or from this one when it was busier.
         both = stored.keys() & here.keys()
         pace = statistics.mean(here[key] / stored[key] for key in both) if both else 1
@@ -122,20 +134,32 @@ class Display:
         text += f", {failed} failed · {_clock(time.monotonic() - self._began)} so far"
         return text if left is None else f"{text}, about {_clock(left)} left"
 
+    def _progress(self, job):
+        """Returns which run a job is at and its last epoch, `None` and 0 before there is one."""
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads(self.progress_file(job).read_text())
+            for run in job.runs:
+                if run.id == told["id"]:
+                    return run, told["epoch"]
+        return None, 0
+
+    def _lines(self):
+        lines = [self._counts()]
+        with self._lock:
+            running = list(self._running.values())
+        for job, since in running:
+            run, epoch = self._progress(job)
+            where = f"seed {run.seed}, epoch {epoch} of {run.epochs}" if run else "starting"
+            lines.append(f"  {job.name}: {where}, {_clock(time.monotonic() - since)}")
+        return lines
+
+    def _log(self, over):
+        while not over.wait(_EVERY):
+            print("\n".join(self._lines()), flush=True)
+
     def _view(self):
         from rich.console import Group
         from rich.text import Text
 
-        lines = [Text(self._counts(), style="bold")]
-        with self._lock:
-            running = list(self._running.values())
-        for job, since in running:
-            told = {}
-            with contextlib.suppress(OSError, ValueError):
-                told = json.loads(self.progress_file(job).read_text())
-            seeds = {run.id: run.seed for run in job.runs}
-            where = "starting"
-            if told.get("id") in seeds:
-                where = f"seed {seeds[told['id']]}, epoch {told['epoch']} of {told['epochs']}"
-            lines.append(Text(f"  {job.name}: {where}, {_clock(time.monotonic() - since)}"))
-        return Group(*lines)
+        first, *rest = self._lines()
+        return Group(Text(first, style="bold"), *map(Text, rest))

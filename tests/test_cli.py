@@ -358,6 +358,31 @@ def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):
     assert "about 0:20 left" in capsys.readouterr().out
 
 
+def test_a_log_is_told_of_jobs_that_run(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(display, "_EVERY", 0.02)
+    planned = runs.plan("digits", ["conv2d", "lightlayers-1"], [1, 2])
+    jobs = [execution.Job(planned[:2]), execution.Job(planned[2:])]
+    view = display.Display(live=False)
+    with view.over(jobs, {}, planned, [], workers=1):
+        assert view._left() is None
+        view.started(jobs[0])
+        # The second of two seeds is half done after 30 s: 10 s remain, and 40 for the other row.
+        told = {"id": planned[1].id, "epoch": 20, "epochs": 40}
+        view.progress_file(jobs[0]).write_text(json.dumps(told))
+        now[0] += 30
+        deadline = time.time() + 30
+        while "about 0:50 left" not in (said := capsys.readouterr().out):
+            assert time.time() < deadline
+            time.sleep(0.02)
+    assert "  digits-conv2d: seed 2, epoch 20 of 40, 0:30" in said
+    time.sleep(0.1)
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
+
+
 def test_compare_tells_recipes_apart(tmp_path, capsys):
     record = json.loads(next(ROOT.glob("outputs/runs/digits/*.json")).read_text())
     planned = [runs.Run("digits", "conv2d", None, name, 1) for name in ("paper", "no-scale")]
