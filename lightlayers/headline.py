@@ -66,6 +66,7 @@ def _answers(paper, cells, judged):
             f"narrow enough to mean something for {narrow} of them. That so many lie outside by "
             f"chance has p = {chance:.2g}."
         )
+    yield foreseen(paper)
     yield claims.learned_nothing(cells)
     known = {line.part: line for line in judged.itertuples()}
     single = known["single runs say enough"]
@@ -78,6 +79,22 @@ def _answers(paper, cells, judged):
     found = judged["verdict"].value_counts()
     told = ", ".join(f"{found.get(verdict, 0)} {verdict}" for verdict in claims.VERDICTS[:5])
     yield f"**Claims** in words, {found.drop('NO CLAIM').sum()} parts: {told}."
+
+
+def foreseen(runs):
+    """Returns a sentence on how well the intervals foresee runs of our own.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it.
+    """
+    told = []
+    for measure, name in (("accuracy", "accuracies"), ("loss", "losses")):
+        inside, count = replication.foreseen(runs, measure)
+        told.append(f"{inside} of {count} {name}")
+    return (
+        f"Of our own runs {' and '.join(told)} lie in the interval of the other seeds of their "
+        f"row, where 95% would be {0.95 * count:.1f}; rows with four seeds or more are tried."
+    )
 
 
 def _reached(frame):

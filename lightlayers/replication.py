@@ -270,6 +270,31 @@ def chance(found, judged, rate=0.05):
     return float(stats.binom.sf(found - 1, judged, rate))
 
 
+def foreseen(runs, measure):
+    """Returns how many runs lie in the prediction interval of their row's other seeds.
+
+    It is what the intervals are good for, tried on runs whose outcome is known: 95% of them would
+    lie inside if the seeds of a row were normal on the interval's scale.
+
+    Args:
+        runs: DataFrame, as `frame` returns it.
+        measure: String, a key of `MEASURES`.
+
+    Returns:
+        Pair of integers: runs inside, and runs of rows with four seeds or more, since an
+        interval takes three.
+    """
+    column, scale = MEASURES[measure], "accuracy" if measure == "accuracy" else "loss"
+    inside = [
+        low <= value <= high
+        for _, row in runs.groupby(["dataset", "label", "recipe"])[column]
+        if len(row) >= 4
+        for seed, value in row.items()
+        for low, high in [interval(row.drop(seed), scale)]
+    ]
+    return sum(inside), len(inside)
+
+
 def networks(runs, timings=None):
     """Returns what the networks cost, one row per method, in the order of `runs`.
 

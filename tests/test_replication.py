@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import special
 
-from lightlayers import claims, datasets, figures, replication
+from lightlayers import claims, datasets, figures, headline, replication
 
 
 def record(method, rank, seed, accuracy, parameters=100):
@@ -41,6 +41,9 @@ RECORDS = [
     *(record("conv2d", None, seed, 0.9, 200) for seed in (1, 2, 3)),
     *(record("lightlayers", 2, seed, 0.7 + seed / 100) for seed in (1, 2, 3)),
 ]
+
+
+OWN = (0.904, 0.905, 0.906, 0.93)
 
 
 @pytest.fixture
@@ -113,6 +116,20 @@ def test_intervals_that_hold_what_nothing_learned_gives():
     assert replication.at_chance(cells).tolist() == [True, False, True, True, False]
     assert "Of the 4 numbers REPLICATED, 2 have" in claims.learned_nothing(cells)
     assert "(mnist A, cifar100 B)" in claims.learned_nothing(cells)
+
+
+def test_intervals_are_tried_on_our_own_runs():
+    runs = replication.frame(
+        [
+            *(record("conv2d", None, seed, value) for seed, value in enumerate(OWN)),
+            *(record("lightlayers", 2, seed, 0.5 + seed / 9) for seed in (1, 2, 3)),  # too few
+        ]
+    )
+    # Of the four, the last alone is outside of what the others foresee: .90 to .91.
+    assert replication.foreseen(runs, "accuracy") == (3, 4)
+    apart = runs.assign(recipe=[*("abcd"), *("aaa")])
+    assert replication.foreseen(apart, "accuracy") == (0, 0)
+    assert "3 of 4 accuracies and 3 of 4 losses lie" in headline.foreseen(runs)
 
 
 def test_save_writes_csv_markdown_and_latex(runs, tmp_path):
