@@ -144,10 +144,10 @@ def aims(frame):
         frame: DataFrame, as `replication.frame` returns it.
 
     Returns:
-        A `pandas.DataFrame`: `data set`, `at most` (parameters), `aim`, `entry`, `method`,
-        `recipe`, `parameters` (the most of a seed), `n`, `held-out` and `accuracy` (means),
-        `±` (half the 95% t-interval of the latter) and `reached` (whether it is the aim at
-        least, told from three seeds on).
+        A `pandas.DataFrame`: `data set`, `at most` (parameters), `aim`, `entry`, `fitting`
+        (how many the second was chosen from), `method`, `recipe`, `parameters` (the most of a
+        seed), `n`, `held-out` and `accuracy` (means), `±` (half the 95% t-interval of the
+        latter) and `reached` (whether it is the aim at least, told from three seeds on).
     """
     import pandas as pd
 
@@ -174,7 +174,18 @@ def aims(frame):
                 reached = "yes" if rows["accuracy"].mean().round(6) >= aim else "no"
                 reached = reached if len(rows) >= 3 else "fewer than 3 seeds"
             line |= {"data set": dataset, "at most": most, "aim": aim, "entry": entry}
+            line |= {"fitting": len(fitting)}
             lines.append(line | {"reached": reached})
-    columns = ["data set", "at most", "aim", "entry", "method", "recipe", "parameters", "n"]
+    columns = [
+        "data set",
+        "at most",
+        "aim",
+        "entry",
+        "fitting",
+        "method",
+        "recipe",
+        "parameters",
+        "n",
+    ]
     columns += ["held-out", "accuracy", "±", "reached"]
     return pd.DataFrame(lines).reindex(columns=columns)

@@ -23,12 +23,12 @@ _MARKERS = {
 }
 
 
-def _axes(columns=1, width=9.0, height=4.2, **kwargs):
+def _axes(columns=1, rows=1, width=9.0, height=4.2, **kwargs):
     import matplotlib.pyplot as plt
     import seaborn as sns
 
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained", **kwargs)
+    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **kwargs)
 
 
 def _colors(labels):
@@ -113,10 +113,6 @@ def accuracy_against_parameters(runs, dataset):
     """
     figure, axis = _axes()
     colors = _colors(list(families.FAMILIES))
-    printed = [row for row in published.ROWS if row.dataset == dataset]
-    if printed:
-        points = [(row.parameters, float(row.accuracy)) for row in printed]
-        axis.plot(*zip(*points, strict=True), ls="", marker="x", color="black", label="paper")
     for method, rows in runs.groupby("method", sort=False):
         means = rows.groupby("label")[["parameters", "accuracy"]].mean().sort_values("parameters")
         style = {"color": colors[method], "marker": _MARKERS[method]}
@@ -129,6 +125,12 @@ def accuracy_against_parameters(runs, dataset):
                 point = row["parameters"].mean(), row["accuracy"].mean()
                 text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
                 axis.annotate(text, point, (7, -12), textcoords="offset points", fontsize=9)
+    printed = [row for row in published.ROWS if row.dataset == dataset]
+    if printed:
+        points = [(row.parameters, float(row.accuracy)) for row in printed]
+        style = {"ls": "", "marker": "x", "zorder": 5}  # over the runs that they may lie on
+        axis.plot(*zip(*points, strict=True), color="white", mew=4.5, ms=8.5, **style)
+        axis.plot(*zip(*points, strict=True), color="black", mew=1.8, label="paper", **style)
     axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy (logit scale)")
     seen = [*runs["accuracy"], *(float(row.accuracy) for row in printed)]
     if seen:
@@ -168,7 +170,8 @@ def verdicts(tables):
             for i, cell in cells.iterrows():
                 color = colors[cell["verdict"]]
                 if cell["verdict"] != "NOT RUN":  # of two seeds it would be the whole axis
-                    axis.plot([cell["low"], cell["high"]], [i, i], color=color, lw=7, alpha=0.6)
+                    bar = {"lw": 7, "alpha": 0.6, "solid_capstyle": "butt"}  # no longer than it is
+                    axis.plot([cell["low"], cell["high"]], [i, i], color=color, **bar)
                 axis.plot(cell["mean"], i, marker="|", ms=11, mew=2, color=color)
                 axis.plot(cell["published"], i, marker="o", ms=6, color="black")
             axis.set_yticks(range(len(cells)), cells["method"] if measure == "accuracy" else [])
@@ -314,10 +317,14 @@ def chosen_ranks(runs):
     ways = ways.fillna("Conv2D, then " + runs["method"])
     table = runs.assign(budget=[f"K = {BUDGETS[key]}" for key in keys], ranks=ways)
     names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
-    figure, axes = _axes(len(names), width=4.2 * len(names) + 1, squeeze=False)
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    figure, axes = _axes(columns, rows, height=3.4 * rows + 0.8, squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
     # The same colours in all panels, whichever rows a panel has.
     order = ["one rank", "found in training", *(f"Conv2D, then {name}" for name in CHOSEN[1:])]
-    for name, axis in zip(names, axes.flat, strict=True):
+    for name, axis in zip(names, axes.flat, strict=False):
         ours = table[table["dataset"] == name]
         style = {"x": "budget", "y": "accuracy", "hue": "ranks", "hue_order": order, "ax": axis}
         style |= {"order": sorted(set(ours["budget"])), "palette": list(_colors(order).values())}
@@ -329,7 +336,7 @@ def chosen_ranks(runs):
         axis.set(title=name, xlabel="parameters of the paper's K", ylabel="test accuracy")
     handles = axes.flat[0].get_legend_handles_labels()
     if handles[0]:
-        figure.legend(*handles, loc="outside right center", title="ranks")
+        figure.legend(*handles, loc="outside lower center", title="ranks", ncols=3)
     return figure
 
 

@@ -248,11 +248,13 @@ def at_chance(cells):
     return (cells["low"] <= nothing) & (nothing <= cells["high"])
 
 
-def outside(verdicts):
+def outside(verdicts, rate=0.05):
     """Returns how many cells lie outside, of how many, and how probable so many are by chance.
 
     Args:
         verdicts: Sequence of verdicts.
+        rate: Float, at which cells lie outside that are replicated, see `missed`. Defaults to
+            `0.05`, that of an exact interval.
 
     Returns:
         Triple: cells outside their 95% interval, cells judged, and the probability of at
@@ -260,7 +262,7 @@ def outside(verdicts):
     """
     judged = [verdict for verdict in verdicts if verdict != "NOT RUN"]
     out = sum(verdict in ("CLOSE", "DIFFERENT") for verdict in judged)
-    return out, len(judged), chance(out, len(judged))
+    return out, len(judged), chance(out, len(judged), rate)
 
 
 def chance(found, judged, rate=0.05):
@@ -293,6 +295,12 @@ def foreseen(runs, measure):
         for low, high in [interval(row.drop(seed), scale)]
     ]
     return sum(inside), len(inside)
+
+
+def missed(runs, measure):
+    """Returns at which rate our own runs lie outside of what `foreseen` foresees, at least 5%."""
+    inside, count = foreseen(runs, measure)
+    return max(0.05, 1 - inside / count) if count else 0.05
 
 
 def networks(runs, timings=None):

@@ -1,5 +1,7 @@
 """The paper's claims: each rule, on runs made so that it must hold, fail or stay open."""
 
+import pathlib
+
 import pandas as pd
 import pytest
 import test_replication
@@ -72,8 +74,8 @@ def test_costs_are_of_the_networks_that_the_claims_are_about():
         {"dataset": claim.dataset, "row": f"lightlayers-{claim.rank}", "task": task, "ratio": ratio}
         for claim in published.CLAIMS[:4]
         for task, ratio in (
-            ("forward 1", 0.8),
-            ("forward 256", 1.3),
+            ("forward 1", 0.6),
+            ("forward 256", 1.4),
             ("train", 1.0),
             ("memory", 0.9),
             ("file", 0.5),
@@ -90,15 +92,30 @@ def test_costs_are_of_the_networks_that_the_claims_are_about():
     assert found["less computation: training memory, of Conv2D's"] == "HOLDS"
     assert found["as efficient as Conv2D"] == "HOLDS IN PART"
     assert found["as efficient as Dense: multiply-adds of the last layer, of Dense's"] == "HOLDS"
-    # Memory is counted, times scatter: within 15% they are equal.
-    for ratio, verdict in ((1.04, "HOLDS"), (1.06, "HOLDS IN PART"), (1.16, "FAILS")):
+    # Memory is counted, times scatter: within 30% they are equal.
+    for ratio, verdict in ((1.04, "HOLDS"), (1.06, "HOLDS IN PART"), (1.31, "FAILS")):
         alike = timings | {"rows": [row | {"ratio": ratio} for row in rows]}
         assert verdicts(runs, 5, alike)["as efficient as Conv2D"] == verdict
-    for ratio, verdict in ((0.84, "HOLDS"), (0.86, "FAILS")):
+    for ratio, verdict in ((0.69, "HOLDS"), (0.71, "FAILS")):
         alike = timings | {"rows": [row | {"ratio": ratio} for row in rows]}
         alike = verdicts(runs, 5, alike)
         assert alike["less computation: training time, of Conv2D's"] == verdict
         assert alike["less computation: training memory, of Conv2D's"] == "HOLDS"
+
+
+def test_times_are_equal_within_what_the_same_network_differs_by():
+    """MNIST and Fashion-MNIST have the same networks, measured one after the other."""
+    rows = replication.timings(pathlib.Path(__file__).parents[1] / "outputs")["rows"]
+    ratios = {
+        name: {
+            (row["row"], row["task"]): row["ratio"]
+            for row in rows
+            if row["dataset"] == name and "milliseconds" in row
+        }
+        for name in ("mnist", "fashion_mnist")
+    }
+    apart = [abs(ratio - ratios["fashion_mnist"][key]) for key, ratio in ratios["mnist"].items()]
+    assert len(apart) == 6 * 3 and max(apart) <= claims._SAME_TIME
 
 
 def test_losses_that_do_not_belong_to_their_accuracies():

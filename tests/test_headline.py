@@ -20,8 +20,15 @@ def test_readme_says_what_the_records_say(tmp_path):
 def test_it_counts_runs_and_verdicts():
     text = headline.answer(frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978))))
     assert "3 runs of the 28 rows" in text and "three: 1 rows have them" in text
-    assert "**Accuracies**: 1 of 1 lie" in text and "for 1 of them" in text
+    assert "**Accuracies**: 1 of 1 lie" in text and "interval. Outside: none." in text
     assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text
+
+
+def test_it_names_what_did_not_come_out():
+    text = headline.answer(frame(("mnist", "lightlayers", 3, (0.950, 0.951, 0.952))))
+    assert (
+        "0 of 1 lie" in text and "Outside: mnist LightLayers (K = 3) (0.9775, ours 0.951)" in text
+    )
 
 
 def test_only_counts_that_are_the_papers_come_out():
@@ -41,5 +48,16 @@ def test_what_is_reached_stands_beside_the_paper():
     (line,) = [line for line in text.splitlines() if line.startswith("| mnist ")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     # The best on held-out images, not on the test set; t(0.975, 2) · .001 / sqrt(3) = .0025.
-    assert cells[1:4] == ["spatial form (rank 9), corrected", "5,818", "0.9910 ± 0.0025 (3 seeds)"]
-    assert cells[4:] == [".9775 with 6,135", ".9887 with 18,818"]
+    assert cells[1:5] == [
+        "2",
+        "spatial form (rank 9), corrected",
+        "5,818",
+        "0.9910 ± 0.0025 (3 seeds)",
+    ]
+    assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818"]
+    assert "lacks Conv2D under our recipe" in text
+    alike = frame(
+        ("mnist", "spatial", 9, (0.990, 0.991, 0.992), "corrected"),
+        *(("mnist", "conv2d", None, (0.99,), recipe) for recipe in ("paper", "corrected")),
+    )
+    assert "each gives, for mnist so far" in headline.answer(alike.assign(held_out=0.99))

@@ -102,20 +102,25 @@ def test_sizes_of_ranks_that_the_seeds_chose_are_means(runs):
 
 
 def test_intervals_that_hold_what_nothing_learned_gives():
-    columns = "dataset method measure verdict low high"
+    columns = "dataset method measure verdict low high published"
     cells = pd.DataFrame(
         [
-            ("mnist", "A", "accuracy", "REPLICATED", 0.09, 0.11),
-            ("mnist", "A", "loss", "REPLICATED", 2.31, 2.4),  # log 10 is 2.303
-            ("cifar100", "B", "loss", "REPLICATED", 4.5, 4.61),  # log 100 is 4.605
-            ("cifar100", "B", "accuracy", "DIFFERENT", 0.009, 0.011),
-            ("cifar100", "C", "loss", "REPLICATED", np.nan, np.nan),
+            ("mnist", "A", "accuracy", "REPLICATED", 0.09, 0.11, 0.1),
+            ("mnist", "A", "loss", "REPLICATED", 2.31, 2.4, 2.35),  # log 10 is 2.303
+            ("mnist", "A", "cross-entropy", "REPLICATED", 2.2, 2.4, 2.35),  # the same number
+            ("mnist", "B", "loss", "DIFFERENT", 2.0, 2.1, 2.32),
+            ("cifar100", "B", "loss", "REPLICATED", 4.5, 4.61, 4.55),  # log 100 is 4.605
+            ("cifar100", "B", "accuracy", "DIFFERENT", 0.009, 0.011, 0.02),
+            ("cifar100", "C", "loss", "REPLICATED", np.nan, np.nan, 4.6),
         ],
         columns=columns.split(),
     )
-    assert replication.at_chance(cells).tolist() == [True, False, True, True, False]
-    assert "Of the 4 numbers REPLICATED, 2 have" in claims.learned_nothing(cells)
-    assert "(mnist A, cifar100 B)" in claims.learned_nothing(cells)
+    found = [True, False, True, False, True, True, False]
+    assert replication.at_chance(cells).tolist() == found
+    told = claims.says_little(cells)
+    assert "Of the 4 published numbers" in told
+    assert "nothing for 2 (mnist A, cifar100 B)" in told
+    assert "table for 2 (mnist A, cifar100 B)" in told
 
 
 def test_intervals_are_tried_on_our_own_runs():
@@ -130,6 +135,8 @@ def test_intervals_are_tried_on_our_own_runs():
     apart = runs.assign(recipe=[*("abcd"), *("aaa")])
     assert replication.foreseen(apart, "accuracy") == (0, 0)
     assert "3 of 4 accuracies and 3 of 4 losses lie" in headline.foreseen(runs)
+    assert replication.missed(runs, "accuracy") == 0.25
+    assert replication.missed(apart, "accuracy") == 0.05
 
 
 def test_save_writes_csv_markdown_and_latex(runs, tmp_path):
@@ -249,6 +256,9 @@ def test_cells_outside_by_chance():
     out, judged, chance = replication.outside(verdicts)
     assert (out, judged) == (2, 20)
     assert chance == pytest.approx(1 - 0.95**20 - 20 * 0.05 * 0.95**19)
+    assert replication.outside(verdicts[17:], 0.25)[2] == pytest.approx(
+        1 - 0.75**3 - 3 * 0.25 * 0.75**2
+    )
 
 
 def test_contact_sheet_needs_the_data_only_once(tmp_path, monkeypatch):
