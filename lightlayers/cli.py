@@ -381,7 +381,8 @@ def _export(options):
     model = _loaded(options.model)
     data = datasets.load(options.data).limited(options.images, options.images)
     images = data.x_test / 255
-    if model.input_shape[1:] != images.shape[1:]:
+    sizes = zip(model.input_shape, images.shape, strict=False)
+    if len(model.input_shape) != 4 or any(size not in (None, own) for size, own in sizes):
         raise ValueError(
             f"The model takes images of shape {model.input_shape[1:]}. "
             f"Received: --data {options.data}, whose images are {images.shape[1:]}"

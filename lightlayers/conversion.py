@@ -42,10 +42,23 @@ def _kernel_shape(layer):
     return " × ".join(map(str, kernel))
 
 
+def _own(activation):
+    """Returns an activation that is a layer, as PReLU is, anew and with its weights."""
+    if not isinstance(activation, keras.layers.Layer):
+        return activation
+    own = copied(activation)
+    if activation.built:
+        own.build_from_config(activation.get_build_config())
+        for source, target in zip(activation.variables, own.variables, strict=True):
+            target.assign(keras.ops.convert_to_numpy(source))
+    return own
+
+
 def _twin(kind, layer, **kwargs):
     """Returns a built layer of another kind with a layer's arguments and bias."""
     conv = isinstance(layer, keras.layers.Conv2D)
     kwargs |= {name: getattr(layer, name) for name in (*_BOTH, *(_CONV if conv else ["units"]))}
+    kwargs["activation"] = _own(layer.activation)
     twin = build_like(kind(**kwargs, dtype=layer.dtype_policy), layer)
     if layer.use_bias:
         twin.bias.assign(keras.ops.convert_to_numpy(layer.bias))
@@ -178,8 +191,10 @@ def from_conv2d(layer, rank, form="spatial"):
 
 
 def _merged(layer, light, kind):
-    if not isinstance(layer, light) or not layer.built:
-        raise ValueError(f"Expected a built {light.__name__}. Received: {layer!r}")
+    if type(layer) is not light or not layer.built:
+        raise ValueError(
+            f"Expected a built {light.__name__}, of no class of its own. Received: {layer!r}"
+        )
     if getattr(layer, "form", None) == "paper":
         raise ValueError(
             "Form 'paper' stands for no single kernel: two convolutions with an activation "
@@ -249,7 +264,13 @@ def applications(model, own=False):
         def single(*args, **kwargs):
             path = paths.setdefault(id(op), prefix + op.name)
             _, shapes = found.setdefault(path, (op, []))
-            shapes.append(getattr(args[0] if args else None, "shape", None))
+            shapes.append(getattr((*args, *kwargs.values(), None)[0], "shape", None))
+            for value in keras.tree.flatten((args, kwargs)):
+                if isinstance(value, keras.Variable):
+                    raise ValueError(
+                        "Keras can't rebuild a model with a weight outside of its layer. "
+                        f"Received: {value.path} in {path!r}"
+                    )
             return op.compute_output_spec(*args, **kwargs)
 
         return nested if isinstance(op, _GRAPHS) else single
@@ -446,6 +467,14 @@ def _copy_vocabulary(layer, new):
         new.load_assets(folder)
 
 
+def _inside(old, new):
+    """Pairs a layer and those in it with their copies; other operations have none."""
+    if not isinstance(old, keras.layers.Layer):
+        return []
+    # Before it is called, a copy may lack those that are made then.
+    return list(zip(old._flatten_layers(), new._flatten_layers(), strict=False))
+
+
 def rebuild(model, replace):
     """Returns the model anew with the layers that `replace` gives, and all other weights."""
     applications(model)  # refuses what can't be rebuilt
@@ -464,22 +493,29 @@ def rebuild(model, replace):
         new = replace(layer)
         if new is None:
             copies.append((layer, new := copied(layer)))
-            if hasattr(layer, "get_vocabulary"):  # which is in neither weights nor configuration
-                _copy_vocabulary(layer, new)
+            for one, two in _inside(layer, new):
+                if hasattr(one, "get_vocabulary"):  # which is in neither weights nor configuration
+                    _copy_vocabulary(one, two)
         return new
 
-    rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(
+        model.dtype_policy
+    )  # which the new model takes, and its optimizer
+    try:
+        rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    finally:
+        keras.config.set_dtype_policy(policy)
     for old, new in copies:
         for source, target in zip(
             getattr(old, "variables", ()), getattr(new, "variables", ()), strict=True
         ):
             target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
-        if isinstance(old, keras.layers.Layer):
-            for one, two in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
-                if getattr(one, "lora_enabled", False):
-                    two.lora_alpha = one.lora_alpha  # Keras' own build resets it
-        if isinstance(new, keras.layers.Normalization):
-            new.finalize_state()  # it keeps what follows from its weights
+        for one, two in _inside(old, new):
+            if getattr(one, "lora_enabled", False):
+                two.lora_alpha = one.lora_alpha  # Keras' own build resets it
+            if isinstance(two, keras.layers.Normalization):
+                two.finalize_state()  # it keeps what follows from its weights
     if not model.trainable:
         rebuilt.trainable = False
     return rebuilt
@@ -564,8 +600,8 @@ def merge(model):
     """Returns a model of plain Keras layers that computes what one with light layers does.
 
     For serving where `lightlayers` is not installed. Layers of form `"paper"` stand for no
-    single kernel, and those inside other layers, such as TimeDistributed, are not reached:
-    they stay, and a warning names them.
+    single kernel, those of a class of their own may compute something else, and those inside
+    other layers, such as TimeDistributed, are not reached: they stay, and a warning names them.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
@@ -578,19 +614,25 @@ def merge(model):
     """
     found = applications(model)
 
-    def paper(layer):
-        return isinstance(layer, LightConv2D) and layer.form == "paper"
+    def stays(layer):
+        if not isinstance(layer, LightDense | LightConv2D):
+            return ""
+        if type(layer) not in (LightDense, LightConv2D):
+            return "Layers of a class of their own may compute something else"
+        paper = getattr(layer, "form", "") == "paper"
+        return "Form 'paper' stands for no single kernel" if paper else ""
 
-    if kept := [path for path, (layer, _) in found.items() if paper(layer)]:
-        why = "Form 'paper' stands for no single kernel, so these layers stay as they are: "
-        warnings.warn(why + ", ".join(kept), stacklevel=2)
+    reasons = {path: stays(layer) for path, (layer, _) in found.items()}
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        kept = ", ".join(path for path, why in reasons.items() if why == reason)
+        warnings.warn(f"{reason}, so these layers stay as they are: {kept}", stacklevel=2)
     warn_of_hidden(found)
 
     def plain(layer):
+        if stays(layer):
+            return None
         if isinstance(layer, LightDense):
             return to_dense(layer)
-        if isinstance(layer, LightConv2D) and not paper(layer):
-            return to_conv2d(layer)
-        return None
+        return to_conv2d(layer) if isinstance(layer, LightConv2D) else None
 
     return rebuild(model, plain)

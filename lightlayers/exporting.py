@@ -27,7 +27,7 @@ def _convert(model, name, images):
     import tensorflow as tf
 
     # A batch of one, of a known shape: what runs on a phone.
-    entry = tf.TensorSpec((1, *model.input_shape[1:]), "float32")
+    entry = tf.TensorSpec((1, *images.shape[1:]), "float32")
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, "tf_saved_model", verbose=False, input_signature=[entry])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -99,7 +99,8 @@ def export(model, folder, images, formats=None, calibration=None):
         probability from Keras') and `same class` (share of the images).
 
     Raises:
-        ValueError: If a format is unknown, or the backend is not TensorFlow.
+        ValueError: If a format is unknown, the model computes in 16 bits, or the backend is not
+            TensorFlow.
     """
     import pandas as pd
 
@@ -111,6 +112,11 @@ def export(model, folder, images, formats=None, calibration=None):
     if backend.name() != "tensorflow":
         raise ValueError(
             f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend.name()}"
+        )
+    if half := [x.name for x in model._flatten_layers() if x.compute_dtype.endswith("float16")]:
+        raise ValueError(
+            "These formats have 32-bit floats: build the model under dtype policy 'float32' and "
+            f"load the weights into it. Received: 16 bits in {', '.join(half)}"
         )
     images = np.asarray(images, "float32")
     calibration = images if calibration is None else np.asarray(calibration, "float32")

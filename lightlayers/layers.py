@@ -1,5 +1,6 @@
 """LightDense and LightConv2D: Dense and Conv2D whose kernel is two small factors."""
 
+import copy
 import math
 import numbers
 
@@ -36,12 +37,16 @@ def _another(initializer):
         return initializer
     if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
         return initializer  # it moves on with each draw, a copy would start over
-    config = initializer.get_config()
-    if "seed" not in config:
-        return initializer  # one of the user's own need not say how it is made
-    if isinstance(config["seed"], int):
-        [config["seed"]] = factorization.other_seeds(config["seed"], 1)
-    return type(initializer).from_config(config)
+    if not hasattr(initializer, "seed"):
+        return initializer
+    # Not by its configuration: one of the user's own need not say how it is made.
+    other = copy.copy(initializer)
+    given = getattr(initializer, "_init_seed", initializer.seed)
+    if isinstance(given, int):
+        [other.seed] = factorization.other_seeds(given, 1)
+    elif given is not initializer.seed:  # Keras drew one itself, and does so again
+        other.seed = keras.initializers.RandomNormal().seed
+    return other
 
 
 class _ProductPenalty(keras.regularizers.Regularizer):

@@ -238,11 +238,12 @@ def _go_on(model, new, cut):
         two._exclude_from_weight_decay_pattern = pattern
     if not model.optimizer.built:
         return
-    pairs = []
-    for source, target in zip(model.trainable_variables, new.trainable_variables, strict=True):
-        slots = (_slots(one.optimizer, v) for one, v in ((model, source), (new, target)))
+    pairs, known = [], set()
+    # What has been frozen since has its slots as before, the new one none for it.
+    for source, target in zip(model.variables, new.variables, strict=True):
+        slots = [_slots(one.optimizer, v) for one, v in ((model, source), (new, target))]
         pairs += [(*pair, source) for pair in zip(*slots, strict=False)]
-    known = {id(slot) for *pair, _ in pairs for slot in pair}
+        known.update(id(slot) for some in slots for slot in some)
     others = [[v for v in m.optimizer.variables if id(v) not in known] for m in (model, new)]
     if len(others[0]) != len(others[1]) or any(len(variable.shape) for variable in others[0]):
         return  # what has another shape can't be cut

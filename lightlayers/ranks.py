@@ -152,7 +152,7 @@ class _Options:
         limits = np.array(budget.limits)
         held = np.isfinite(limits)  # what has no limit has no say
         self.limits = limits[held].astype("int64")
-        self.costs, self.kept, start = [], [], []
+        self.costs, self.kept, starts = [], [], []
         for spectrum, dense, per_rank in zip(spectra, costs.dense, costs.per_rank, strict=True):
             dense, per_rank = (np.asarray(cost, "int64")[held] for cost in (dense, per_rank))
             light = per_rank * np.arange(1, len(spectrum.kept) + 1)[:, None]
@@ -160,16 +160,21 @@ class _Options:
             self.costs.append(np.concatenate([light[useful], [dense]]))
             self.kept.append(np.append(spectrum.kept[useful], 1.0))
             # With two limits, rank 1 may save of one and cost more of the other.
-            shares = (self.costs[-1] / self.limits).sum(axis=1)
-            start.append(0 if shares[0] <= shares[-1] else len(shares) - 1)
-        self.start = np.array(start, "int64")
+            shares = self.costs[-1] / self.limits
+            ways = np.column_stack([shares.sum(axis=1), shares])
+            starts.append(np.where(ways[0] <= ways[-1], 0, len(ways) - 1))
+        starts = np.array(starts, "int64").reshape(len(starts), 1 + len(self.limits)).T
         self.room = self.limits - np.asarray(costs.fixed, "int64")[held]
-        if not self.fits(self.start):
-            least = costs.total(self.ranks(self.start))
-            named = [f"{n:,} {w}" for n, w in zip(least, ("parameters", "macs"), strict=True)]
+        self.start = next((start for start in starts if self.fits(start)), None)
+        if self.start is None:
+            least = [costs.total(self.ranks(start)) for start in starts[1:]]
+            least = np.diagonal(np.array(least)[:, held])
+            named = np.array(["parameters", "macs"])[held]
+            named = [f"{count:,} {name}" for count, name in zip(least, named, strict=True)]
+            each = ", each by itself" if len(named) > 1 else ""
             limits = ", ".join(f"{name}={n}" for name, n in vars(budget).items() if n is not None)
             raise ValueError(
-                f"The least possible is {' and '.join(np.array(named)[held])}: every layer that "
+                f"The least possible is {' and '.join(named)}{each}: every layer that "
                 f"can be light at rank 1, or dense where cheaper. Received: Budget({limits})"
             )
 

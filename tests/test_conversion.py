@@ -236,6 +236,43 @@ def test_adapted_layers_keep_what_they_learned():
     np.testing.assert_allclose(predicted(light, x), predicted(model, x), atol=1e-5)
 
 
+@pytest.mark.parametrize("wrap", [lambda one: layers.Pipeline([one]), layers.TimeDistributed])
+def test_adapted_layers_inside_others_keep_what_they_learned(wrap):
+    normal = layers.Normalization()
+    normal.adapt(random(50, 6) * 3 + 2)
+    parts = [wrap(normal), LightDense(4, rank=2)]
+    model = keras.Sequential([keras.Input((2, 6)), *parts])
+    x = random(3, 2, 6, seed=1) * 3
+    expected = predicted(model, x)
+    for act in (unchanged, merge, squeeze):
+        np.testing.assert_allclose(predicted(act(model), x), expected, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lookups are TensorFlow's")
+def test_vocabularies_inside_others_are_kept():
+    inputs, x = keras.Input((2,), dtype="int64"), np.array([[3, 5], [9, 4]])
+    lookup = layers.Pipeline([layers.IntegerLookup(vocabulary=[5, 4, 3])])
+    model = keras.Model(inputs, lookup(inputs))
+    np.testing.assert_array_equal(convert(model, [])(x), model(x))
+
+
+@pytest.mark.parametrize("conv", [True, False])
+def test_an_activation_with_weights_is_copied_with_them(conv):
+    kind = layers.Conv2D(6, 1, activation=layers.PReLU(), name="acted")
+    kind = kind if conv else layers.Dense(6, activation=layers.PReLU(), name="acted")
+    model = keras.Sequential([keras.Input((2, 2, 6)), kind])
+    x = random(3, 2, 2, 6)
+    model(x)
+    kind.activation.alpha.assign(random(*kind.activation.alpha.shape))
+    light = convert(model, [{"layer": "acted", "form": "spatial" if conv else "", "rank": 6}])
+    expected = predicted(model, x)
+    for new in (light, merge(light), squeeze(light)):
+        np.testing.assert_allclose(predicted(new, x), expected, atol=1e-5)
+    for variable in light.variables:
+        variable.assign(variable + 1)
+    np.testing.assert_array_equal(predicted(model, x), expected)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings are TensorFlow's")
 @pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
 def test_adapted_words_keep_their_numbers(mode):
@@ -539,6 +576,12 @@ def tied():
     return model
 
 
+def tied_by_an_operation():
+    inputs = keras.Input((4,))
+    embedding = layers.Dense(4, use_bias=False)
+    return keras.Model(inputs, keras.ops.matmul(embedding(inputs), embedding.kernel))
+
+
 def nested_own():
     inputs = keras.Input((4,))
     own = Fitted(inputs, layers.Dense(4)(inputs), name="own")
@@ -553,6 +596,7 @@ def nested_own():
         (nested_own, "Received: Fitted (layer 'own')"),
         (lambda: keras.Sequential([layers.Dense(3)]), "Build the model first"),
         (tied, "in 'one' and 'two'"),
+        (tied_by_an_operation, "kernel in 'matmul'"),
     ],
 )
 def test_models_that_cannot_be_rebuilt_are_refused(model, said):
@@ -618,6 +662,36 @@ def test_the_papers_form_is_kept_by_merge_and_named():
         merged = merge(model)
     assert type(merged.layers[0]) is LightConv2D and type(merged.layers[2]) is layers.Dense
     np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
+
+
+class Gated(LightDense):
+    def call(self, inputs, training=None):
+        return super().call(inputs) * inputs
+
+
+def test_classes_of_ones_own_are_kept_by_merge_and_named():
+    model = built(keras.Sequential([keras.Input((6,)), Gated(6, rank=2, name="gated")]))
+    with pytest.warns(UserWarning, match="a class of their own .* as they are: gated$"):
+        merged = merge(model)
+    x = random(2, 6)
+    np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
+    with pytest.raises(ValueError, match="of no class of its own. Received: <Gated"):
+        to_dense(model.layers[0])
+
+
+def test_a_copy_has_the_precision_of_its_model():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4)])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile("adam", "mse")
+    assert type(model.optimizer) is keras.optimizers.LossScaleOptimizer
+    for act in (unchanged, squeeze):
+        new = act(model)
+        assert new.dtype_policy.name == "mixed_float16"
+        assert type(new.optimizer) is keras.optimizers.LossScaleOptimizer
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_light_layers_inside_others_are_kept_by_merge_and_named():

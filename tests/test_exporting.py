@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lightlayers import backend, cli, datasets, exporting, networks
+from lightlayers import LightConv2D, backend, cli, datasets, exporting, networks
 
 keras = backend.load()
 pytestmark = [
@@ -67,6 +67,30 @@ def test_what_xnnpack_refuses_runs_without_it(images, tmp_path):
     table = exporting.export(network, tmp_path, images, ["float32", "int8"])
     assert table["runtime"].tolist() == ["TFLite with XNNPACK", "TFLite"]
     assert table["largest difference"].max() < 0.05
+
+
+def test_a_model_of_open_image_size_is_exported_for_the_images(images, tmp_path, capsys):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((None, None, 1))
+    x = keras.layers.GlobalAveragePooling2D()(LightConv2D(8, 3, rank=2, form="spatial")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(10, activation="softmax")(x), name="open")
+    file = tmp_path / "open.keras"
+    model.save(file)
+    choice = ["--images", "20", "--to", str(tmp_path), "--formats", "float32"]
+    assert cli.main(["export", str(file), "--data", "digits", *choice]) == 0
+    assert (tmp_path / "open-float32.tflite").exists()
+    networks.build("cifar10", "lightlayers", 1).save(file)
+    assert cli.main(["export", str(file), "--data", "digits", *choice]) == 2
+    assert "takes images of shape (32, 32, 3). Received: --data digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_refused(policy, images, tmp_path):
+    inputs = keras.Input((28, 28, 1))
+    outputs = keras.layers.Dense(10, dtype=policy, name="half")(keras.layers.Flatten()(inputs))
+    with pytest.raises(ValueError, match="Received: 16 bits in half"):
+        exporting.export(keras.Model(inputs, outputs), tmp_path, images)
+    assert not list(tmp_path.iterdir())
 
 
 def test_command_exports_a_saved_model(model, tmp_path, capsys, monkeypatch):

@@ -177,6 +177,44 @@ def test_no_two_factors_are_drawn_alike(start, seeded):
     assert np.abs(np.corrcoef(drawn) - np.eye(4)).max() < 0.1
 
 
+class Scaled(keras.initializers.HeNormal):
+    """One of the user's own that does not say how it is made."""
+
+    def __init__(self, factor, seed=None):
+        super().__init__(seed=seed)
+        self.factor = factor
+
+    def __call__(self, shape, dtype=None):
+        return super().__call__(shape, dtype) * self.factor
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_an_initializer_without_a_configuration_draws_both_factors(seed):
+    layer = LightDense(200, rank=200, kernel_initializer=Scaled(0.01, seed))
+    layer.build((None, 200))
+    one, two = numpy(layer.factor_1).ravel(), numpy(layer.factor_2).ravel()
+    for drawn in (one, two):
+        np.testing.assert_allclose(drawn.std(), 0.01 * (2 / 200) ** 0.5, rtol=0.05)
+    assert abs(np.corrcoef(one, two)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("start", ["spectral", "variance"])
+@pytest.mark.parametrize(("form", "groups"), GROUPED)
+def test_a_start_at_zero_can_be_trained(start, form, groups):
+    layer, shape = started(start, form, groups, "zeros")
+    assert tuple(layer.kernel.shape) == shape and not numpy(layer.kernel).any()
+    energies = [np.diag(gram) for gram, _ in grams(layer, groups)]
+    assert np.all(np.array(energies) > 0.1) and np.all(np.array(energies) < 10)
+
+
+def test_directions_that_a_kernel_has_none_of_can_be_trained():
+    kernel = np.zeros((6, 5))
+    kernel[:, 2] = 3
+    one, two = factorization.split(kernel, 4, "dense")
+    np.testing.assert_allclose(one @ two, kernel, atol=1e-12)
+    assert (np.linalg.norm(one, axis=0) > 1).all() and not two[1:].any()
+
+
 @pytest.mark.parametrize("seeded", SEEDED)
 def test_the_two_biases_of_the_paper_form_are_drawn_apart(seeded):
     layer = LightConv2D(256, 1, rank=256, bias_initializer=SEEDED[seeded](1))

@@ -155,6 +155,20 @@ def test_a_squeezed_model_trains_on_as_the_given_one_would(name):
     np.testing.assert_allclose(small.fit(X, Y, epochs=2, **fit).history["loss"], expected, 1e-4)
 
 
+def test_what_was_frozen_since_leaves_the_optimiser_as_it_was():
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6), LightDense(6, rank=4)])
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    x = np.random.default_rng(0).normal(size=(32, 6))
+    model.fit(x, x, epochs=3, verbose=0)
+    model.layers[0].trainable = False
+    model.compile(model.optimizer, "mse")
+    small = squeeze(model)
+    assert int(small.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    expected = model.fit(x, x, epochs=2, shuffle=False, verbose=0).history["loss"]
+    found = small.fit(x, x, epochs=2, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, 1e-5)
+
+
 @pytest.mark.parametrize("by", ["var_list", "var_names"])
 def test_what_has_no_weight_decay_has_none_in_the_squeezed_model(by):
     model = network(optimizer=keras.optimizers.AdamW(0.01, weight_decay=20))

@@ -78,8 +78,19 @@ def test_a_refusal_names_what_is_limited():
     spectra, costs = problem(0)
     with pytest.raises(ValueError, match=r"possible is [\d,]+ macs: .*Budget\(macs=1\)"):
         ranks.uniform(spectra, costs, Budget(macs=1))
-    with pytest.raises(ValueError, match=r"[\d,]+ parameters and [\d,]+ macs: "):
+    with pytest.raises(ValueError, match=r"[\d,]+ parameters and [\d,]+ macs, each by itself: "):
         ranks.uniform(spectra, costs, Budget(parameters=1, macs=1))
+
+
+@pytest.mark.parametrize("rule", ranks.RULES)
+def test_a_layer_that_saves_of_one_limit_alone_goes_by_the_one_that_is_short(rule):
+    # As a grouped convolution with strides: rank 1 has fewer weights and more multiply-adds.
+    one = [Spectrum(np.array([[3.0, 2.0, 1.0]]), (3, 3))]
+    costs = Costs(np.array([[72, 1152]]), np.array([[48, 1248]]))
+    assert ranks.RULES[rule](one, costs, Budget(72, 1152)) == [None]
+    assert ranks.RULES[rule](one, costs, Budget(48, 1248)) == [1]
+    with pytest.raises(ValueError, match="48 parameters and 1,152 macs, each by itself"):
+        ranks.RULES[rule](one, costs, Budget(48, 1152))
 
 
 @pytest.mark.parametrize("rule", ["greedy", "uniform"])
