@@ -125,16 +125,19 @@ def measure(variant, run, steps, seeds=1):
 
 def _in_processes(variant, run, steps, seeds=1):
     """Seconds per step of the whole machine, and the most memory of one of its processes."""
-    count = 1 if variant == "fit" or backend.devices() else os.cpu_count()
+    count = 1 if variant == "fit" or backend.devices() else execution.cores()
     environment = os.environ | (execution.SINGLE_THREADED if variant != "fit" else {})
     environment |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # this process has its share
     command = [sys.executable, "-m", "lightlayers.bench", variant, run.dataset, run.row]
     command += [str(steps), str(seeds)]
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(count)
-    ]
-    found = [process.communicate()[0] for process in processes]
+    options = {"env": environment, "stdout": subprocess.PIPE, "text": True}
+    # In a session of their own: Ctrl-C is told once, by this process.
+    processes = [subprocess.Popen(command, start_new_session=True, **options) for _ in range(count)]
+    try:
+        found = [process.communicate()[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     if any(process.returncode for process in processes):
         raise RuntimeError(f"The benchmark {variant} of {run.dataset} {run.row} failed.")
     seconds, memory = zip(*(json.loads(text.splitlines()[-1]) for text in found), strict=True)
@@ -534,6 +537,9 @@ def measure_ranks(planned, say=print):
     from lightlayers import ranks
 
     rows = []
+    if not any(run.dataset in runs.UNIFORM for run in planned):
+        asked = ", ".join(dict.fromkeys(run.dataset for run in planned))
+        raise ValueError(f"Ranks are chosen for some of {list(runs.UNIFORM)}. Received: {asked}")
     for dataset in dict.fromkeys(run.dataset for run in planned if run.dataset in runs.UNIFORM):
         (run,) = runs.plan(dataset, ["conv2d"], [42], "corrected")
         models = []

@@ -1,7 +1,6 @@
 """The `lightlayers` command: thin, over the modules above."""
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
@@ -25,7 +24,9 @@ from lightlayers import (
 
 
 def _list(text):
-    return [part for part in text.split(",") if part]
+    if not (parts := [part for part in text.split(",") if part]):
+        raise argparse.ArgumentTypeError(f"expected one or more, with commas. Received: {text!r}")
+    return parts
 
 
 def _integers(text):
@@ -166,7 +167,10 @@ def _added(names):
 
 
 def _reproduce(options):
-    names = list(runs.NAMES) if "all" in options.names else _added(options.names)
+    names = [runs.NAMES if name == "all" else [name] for name in options.names]
+    names = _added(dict.fromkeys(sum(map(list, names), [])))
+    if options.scheduler is not None and options.workers:
+        raise ValueError("A cluster has workers of its own: leave out --workers.")
     if options.scheduler and (own := [name for name in names if name in datasets.FILES]):
         raise ValueError(f"Workers have no such file: leave out --scheduler. Received: {own[0]}")
     if options.scheduler and not importlib.util.find_spec("distributed"):
@@ -204,7 +208,10 @@ def _reproduce(options):
         if lost.intersection(plans[name]):
             continue
         result = runs.result_name(name, choice.get("recipe", "paper"))
-        executed = execution.render(name, options.outputs, choice | {"train": False}, result)
+        choice = choice | {"train": False}
+        executed = execution.render(
+            name, options.outputs, choice, result, options.kernel, options.timeout
+        )
         if options.compare:
             _compare(plans[name], options.outputs, options.compare)
         print(f"\ntables    {pathlib.Path(options.outputs, 'tables')}")
@@ -242,6 +249,8 @@ def _status(options):
     everything = set()
     for name in _added(options.names) or runs.NAMES:
         own = name not in runs.EXPERIMENTS
+        if options.names and options.recipe and not own:
+            raise ValueError(f"{name} has recipes of its own: leave out --recipe.")
         recipe = options.recipe or runs.usual_recipe(name)
         planned = runs.plan(name, recipe=recipe) if own else runs.plan_experiment(name)
         expected = set(map(group, planned))
@@ -298,7 +307,7 @@ def _report(options):
     readme = outputs.parent / "README.md"  # which says what the repository's own runs say
     own = outputs == runs.outputs_folder().resolve()
     if own and readme.exists() and headline.BEGIN in (text := readme.read_text()):
-        readme.write_text(headline.written(text, options.outputs))
+        runs.replace_text(readme, headline.written(text, options.outputs))
         print(f"headline  {readme}")
     return 0
 
@@ -309,6 +318,11 @@ def _data(options):
             raise ValueError(f"Unknown data set. Expected {datasets.NAMES}. Received: {name!r}")
     if options.what == "export" and not options.folder:
         raise ValueError("Say where to: lightlayers data export DIR")
+    if options.what == "check" and options.folder:
+        raise ValueError(
+            "`data check` looks at what trainings take: set LIGHTLAYERS_DATA to that folder. "
+            f"Received: {options.folder}"
+        )
     wrong = 0
     for name in options.names:
         try:
@@ -334,7 +348,7 @@ def _bench(options):
         target = pathlib.Path(options.outputs, "bench", f"{options.what}.json")
         target.parent.mkdir(exist_ok=True)
         if options.what != "layers":
-            _keep_measured(target, planned)
+            _keep_measured(target, planned, lambda: json.loads(target.read_text())["rows"])
         if options.what == "layers":
             found = bench.measure_layers()
         else:
@@ -342,26 +356,36 @@ def _bench(options):
         runs.replace_text(target, json.dumps(found, indent=1) + "\n")
         print(target)
         return 0
+    import pandas as pd
+
+    name = "bench-grid" if len(options.variants) == 2 else "bench-grid-parts"
+    target = pathlib.Path(options.outputs, "tables", f"{name}.csv")
+    # The last row is the mean of the others.
+    _keep_measured(target, planned, lambda: pd.read_csv(target).to_dict("records")[:-1])
     for variant in options.variants:
         print(f"{variant:10} {bench.GRID[variant]}")
     table = bench.grid(planned, options.variants, options.steps)
     print(table.to_string(index=False))
-    name = "bench-grid" if len(options.variants) == 2 else "bench-grid-parts"
     replication.save(table, options.outputs, name)
     return 0
 
 
-def _keep_measured(file, planned):
+def _keep_measured(file, planned, stored):
     """Refuses to replace stored measurements by fewer."""
-    with contextlib.suppress(FileNotFoundError):
-        stored = json.loads(file.read_text())["rows"]
-        planned = {key for run in planned for key in (run.dataset, f"{run.dataset} {run.row}")}
-        names = {f"{each['dataset']} {each.get('row', '')}".strip() for each in stored}
-        if lost := sorted(names - planned):
-            raise ValueError(
-                f"{file} also has {', '.join(lost)}: measure these as well, or choose other "
-                "--outputs."
-            )
+    if not file.exists():
+        return
+    try:
+        names = {f"{each['dataset']} {each.get('row', '')}".strip() for each in stored()}
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{file} is no measurement that can be read ({type(error).__name__}): move it away, or "
+            "choose other --outputs."
+        ) from None
+    planned = {key for run in planned for key in (run.dataset, f"{run.dataset} {run.row}")}
+    if lost := sorted(names - planned):
+        raise ValueError(
+            f"{file} also has {', '.join(lost)}: measure these as well, or choose other --outputs."
+        )
 
 
 def _loaded(file):
@@ -379,6 +403,8 @@ def _export(options):
     from lightlayers import exporting
 
     model = _loaded(options.model)
+    if not model.built:
+        raise ValueError(f"Build the model before it is saved. Received: {options.model}")
     data = datasets.load(options.data).limited(options.images, options.images)
     images = data.x_test / 255
     sizes = zip(model.input_shape, images.shape, strict=False)
@@ -418,6 +444,8 @@ def _plan(options):
     from lightlayers import conversion
 
     table = conversion.plan(model, budget, options.rule, options.form, options.exclude)
+    if table.empty:
+        raise ValueError(f"The model has no layer with a kernel. Received: {options.model}")
     shown = table.drop(columns=["parameters before", "multiply-adds before"])
     print(shown.to_string(index=False, na_rep="-"))
     names = ["parameters"]

@@ -553,7 +553,7 @@ def convert(model, plan):
     found = applications(model)
     light, seen = {}, set()
     for row in rows:
-        if not isinstance(row, dict) or "layer" not in row or "rank" not in row:
+        if not isinstance(row, dict) or "rank" not in row or not isinstance(row.get("layer"), str):
             raise ValueError(
                 f"Each row of a plan has a `layer`, a `rank` and a `form`. Received: {row!r}"
             )

@@ -30,9 +30,10 @@ class Display:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def over(self, jobs, stored, planned, damaged, workers):
+    def over(self, jobs, stored, planned, damaged, workers, together=False):
         """Shows the jobs while the context lasts."""
         self._jobs, self._workers, self._began = jobs, workers, time.monotonic()
+        self._together = together
         self._running, self._done, self._failed = {}, [], []
         self._stored, self._here, self._overheads = {}, {}, []
         for run, record in stored.items():
@@ -60,6 +61,10 @@ class Display:
             what = "Papermill, kernel start and imports took"
             print(f"{what} {mean:.0f} s a job, shared by its seeds.", flush=True)
 
+    def workers(self, count):
+        """Takes how many jobs run at once, of those that are started."""
+        self._workers = max(1, count)
+
     def progress_file(self, job):
         """Returns the path of the file in which a job's training says how far it is."""
         return self._folder / f"{job.name}.json"
@@ -67,13 +72,15 @@ class Display:
     def started(self, job):
         """Notes that a job runs."""
         with self._lock:
-            self._running[job.name] = (job, time.monotonic())
+            self._running[id(job)] = (job, time.monotonic())
 
     def ended(self, job):
         """Notes that a job is done, or failed if it has an error."""
         with self._lock:
-            _, began = self._running.pop(job.name, (job, None))
+            _, began = self._running.pop(id(job), (job, None))
             (self._failed if job.error else self._done).append(job)
+            if waiting := list(self._running)[self._workers - 1 : self._workers]:
+                self._running[waiting[0]] = (self._running[waiting[0]][0], time.monotonic())
             if began and not job.error:
                 seconds = time.monotonic() - began
                 for run in job.runs:
@@ -92,17 +99,23 @@ class Display:
     def _count(self, jobs):
         return sum(len(job.runs) for job in jobs)
 
+    def _at_work(self):
+        """Pairs of job and start of those that run: a cluster is given more than it takes."""
+        return list(self._running.values())[: self._workers]
+
     def _left(self):
         """Seconds that remain: of rows not measured yet, the mean of those that are."""
         stored, here = (
             {key: statistics.mean(values) for key, values in found.items()}
             for found in (self._stored, self._here)
         )
-        for job, since in self._running.values():
+        for job, since in self._at_work():
             run, epoch = self._progress(job)
             key = (job.runs[0].dataset, job.runs[0].row)
             if epoch and key not in here:
-                epochs = sum(one.epochs for one in job.runs[: job.runs.index(run)]) + epoch
+                before = job.runs[: job.runs.index(run)]
+                epochs = sum(one.epochs for one in before) + epoch
+                epochs = epoch * len(job.runs) if self._together else epochs
                 here[key] = (time.monotonic() - since) / epochs / run.train_size
         # The stored ones may come from another machine, or from this one when it was busier.
         both = stored.keys() & here.keys()
@@ -112,7 +125,7 @@ class Display:
             return None
         usual = statistics.mean(known.values())
         ended = {id(job) for job in (*self._done, *self._failed)}
-        began = {id(job): since for job, since in self._running.values()}
+        began = {id(job): since for job, since in self._at_work()}
         left = 0.0
         for job in self._jobs:
             if id(job) in ended:
@@ -121,11 +134,11 @@ class Display:
             whole = known.get((job.runs[0].dataset, job.runs[0].row), usual) * size
             since = time.monotonic() - began[id(job)] if id(job) in began else 0
             left += max(whole - since, 0)
-        return left / self._workers
+        return left / max(1, min(self._workers, len(self._jobs) - len(ended)))
 
     def _counts(self):
         with self._lock:
-            running = [job for job, _ in self._running.values()]
+            running = [job for job, _ in self._at_work()]
             done, failed = self._count(self._done), self._count(self._failed)
             total = self._count(self._jobs)
             left = self._left()
@@ -146,7 +159,7 @@ class Display:
     def _lines(self):
         lines = [self._counts()]
         with self._lock:
-            running = list(self._running.values())
+            running = self._at_work()
         for job, since in running:
             run, epoch = self._progress(job)
             where = f"seed {run.seed}, epoch {epoch} of {run.epochs}" if run else "starting"
@@ -154,8 +167,9 @@ class Display:
         return lines
 
     def _log(self, over):
-        while not over.wait(_EVERY):
-            print("\n".join(self._lines()), flush=True)
+        with contextlib.suppress(OSError):  # nobody reads any more: that is for others to say
+            while not over.wait(_EVERY):
+                print("\n".join(self._lines()), flush=True)
 
     def _view(self):
         from rich.console import Group

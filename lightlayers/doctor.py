@@ -144,12 +144,23 @@ def _kernels():
         remedy = "Run: python -m ipykernel install --sys-prefix"
         yield Finding("WRONG", "kernel python3", remedy)
     else:
-        program = pathlib.Path(manager.get_kernel_spec("python3").argv[0])
+        try:
+            program = pathlib.Path(manager.get_kernel_spec("python3").argv[0])
+        except (ValueError, LookupError) as error:
+            what = f"kernel python3: {known['python3']}/kernel.json can't be read ({error})"
+            yield Finding(
+                "WRONG", what, "Remove it, then: python -m ipykernel install --sys-prefix"
+            )
+            program = None
         # Jupyter takes a bare name for its own Python; a path may be of another environment.
-        if program.is_absolute() and program.parent != pathlib.Path(sys.executable).parent:
+        if (
+            program
+            and program.is_absolute()
+            and program.parent != pathlib.Path(sys.executable).parent
+        ):
             remedy = f"Remove {known['python3']}: it hides the one of this environment"
             yield Finding("WRONG", f"kernel python3 starts {program}", remedy)
-        else:
+        elif program:
             yield Finding("OK", "kernel python3")
     for name in ("lightlayers-cpu", "lightlayers-gpu"):
         if name in known:

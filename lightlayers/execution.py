@@ -25,6 +25,15 @@ SINGLE_THREADED = {
     "TF_NUM_INTEROP_THREADS": "1",
 }
 DAY = 24 * 3600
+
+
+def cores():
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 _TRIES = 2  # a kernel is lost at its start now and then
 
 
@@ -113,6 +122,11 @@ def _from(source, outputs):
     return os.path.relpath(os.path.realpath(outputs), os.path.realpath(pathlib.Path(source).parent))
 
 
+def _literal(path):
+    """A path as Papermill leaves it, which fills in parameters where there are braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
 def check_parameters(source, parameters):
     """Papermill only warns of a parameter that the notebook does not have: refuse it.
 
@@ -122,7 +136,7 @@ def check_parameters(source, parameters):
     import papermill
 
     try:
-        known = papermill.inspect_notebook(str(source))
+        known = papermill.inspect_notebook(_literal(source))
     except Exception as error:
         raise ValueError(f"{source} can't be read as a notebook ({error}).") from None
     if unknown := sorted(set(parameters) - set(known)):
@@ -154,8 +168,9 @@ def papermill(source, target, parameters, kernel=None, timeout=DAY, environment=
     check_parameters(source, parameters)
     target = pathlib.Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "lightlayers.execution", str(source), str(target)]
-    command += ["-y", json.dumps(parameters), "--cwd", str(pathlib.Path(source).parent)]
+    command = [sys.executable, "-m", "lightlayers.execution", _literal(source), _literal(target)]
+    command += ["-y", json.dumps(parameters, ensure_ascii=False)]  # YAML knows no surrogates
+    command += ["--cwd", str(pathlib.Path(source).parent)]
     command += ["--no-progress-bar", "--log-level", "ERROR"]
     command += ["--execution-timeout", str(timeout), *(["-k", kernel] if kernel else [])]
     code, complaint = (within or Processes()).run(command, environment or {})
@@ -200,10 +215,9 @@ def _perform(planned, source, outputs, options, environment=None, within=None):
         ]
         if not planned:
             kept.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                kept.parent.rmdir()
             return ""
-        if "Error" in error and "Kernel" not in error:  # not a lost kernel: it would happen again
+        # A lost kernel, or a folder that another command has just removed, does not come again.
+        if "Error" in error and "Kernel" not in error and kept.parent.exists():
             break
     return f"{error or 'no record was written'}; see {kept}"
 
@@ -286,50 +300,65 @@ def train(
     for run in planned:
         if fresh or run not in good:
             # A lost worker of a cluster should cost one run, not a row of them.
-            key = run if scheduler and not together else _name(run)
+            key = run if scheduler is not None and not together else _name(run)
             grouped.setdefault(key, []).append(run)
     jobs = [Job(found) for found in grouped.values()]
     options = {"fresh": fresh, "kernel": kernel, "timeout": timeout, "together": together}
-    workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
-    with display.over(jobs, good, planned, damaged, workers):
+    workers = min(workers or cores(), max(len(jobs), 1))
+    with display.over(jobs, good, planned, damaged, workers, together):
         if not jobs:
             return []
-        if scheduler:
-            return _on_cluster(jobs, outputs, display, options, scheduler)
-        return _here(jobs, outputs, display, options, workers)
+        try:
+            if scheduler is not None:
+                return _on_cluster(jobs, outputs, display, options, scheduler)
+            return _here(jobs, outputs, display, options, workers)
+        finally:
+            with contextlib.suppress(OSError):  # it is empty where nothing failed
+                pathlib.Path(outputs, "failed").rmdir()
+
+
+@contextlib.contextmanager
+def _alone(outputs, name, stopped):
+    """Holds a row against another `reproduce` on the same outputs; tells whether it waited."""
+    from filelock import FileLock, Timeout
+
+    locks = pathlib.Path(outputs, "runs", ".locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    lock, waited = FileLock(locks / f"{name}.lock"), False
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=0.5)
+        except Timeout:
+            waited = True
+        if stopped():
+            lock.release()
+            raise Stopped
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+def _left(job, outputs, fresh):
+    """The runs of a job that are still to be trained: the other `reproduce` may have done some."""
+    done = {} if fresh else runs.stored(outputs, job.runs)[0]
+    return [run for run in job.runs if run not in done]
 
 
 def _here(jobs, outputs, display, options, workers):
-    from filelock import FileLock, Timeout
-
     processes = Processes()
-    locks = pathlib.Path(outputs, "runs", ".locks")
-    locks.mkdir(parents=True, exist_ok=True)
 
     def work(job):
-        lock = FileLock(locks / f"{job.name}.lock")
-        # Another `reproduce` on the same outputs may be at this row: wait, then see what is left.
-        fresh = options["fresh"]
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=0.5)
-            except Timeout:
-                fresh = False
-            if processes.stopped.is_set():
-                raise Stopped
-        try:
-            done = {} if fresh else runs.stored(outputs, job.runs)[0]
-            if left := [run for run in job.runs if run not in done]:
+        with _alone(outputs, job.name, processes.stopped.is_set) as waited:
+            told = options | {"fresh": options["fresh"] and not waited}
+            if left := _left(job, outputs, told["fresh"]):
                 display.started(job)
                 environment = {training.PROGRESS: str(display.progress_file(job))}
                 source = notebook(left[0].dataset)
-                told = options | {"fresh": fresh}
                 job.error = _perform(left, source, outputs, told, environment, processes)
                 if not job.error:
                     written = runs.stored(outputs, left)[0].values()
                     job.trained = sum(record["seconds"] for record in written)
-        finally:
-            lock.release()
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
@@ -370,9 +399,16 @@ def _on_cluster(jobs, outputs, display, options, address):
             f"No Dask scheduler answers there ({type(error).__name__}). Start one with `dask "
             f"scheduler`, and workers with `dask worker`. Received: --scheduler {address}"
         ) from None
-    with client, client.get_executor(pure=False, retries=_TRIES - 1) as pool:
+    display.workers(sum(client.nthreads().values()))
+    with client, contextlib.ExitStack() as held:
+        names = sorted({job.name for job in jobs})
+        waited = [held.enter_context(_alone(outputs, name, lambda: False)) for name in names]
+        pool = held.enter_context(client.get_executor(pure=False, retries=_TRIES - 1))
+        fresh = options["fresh"] and not any(waited)
         futures = {}
         for job in jobs:
+            if not _left(job, outputs, fresh):
+                continue
             display.started(job)
             shipped = {
                 "version": lightlayers.__version__,
@@ -388,10 +424,14 @@ def _on_cluster(jobs, outputs, display, options, address):
                 runs.write(outputs, record)
             job.error = result["error"]
 
-        return _gather(futures, display, receive)
+        try:
+            return _gather(futures, display, receive)
+        except BaseException:
+            pool.shutdown(wait=False)  # else it waits for all that is to be trained, for nothing
+            raise
 
 
-def render(name, outputs, parameters, result=None):
+def render(name, outputs, parameters, result=None, kernel=None, timeout=DAY):
     """Executes a notebook from stored runs into outputs, with its tables and figures.
 
     Args:
@@ -399,6 +439,8 @@ def render(name, outputs, parameters, result=None):
         outputs: Path of the outputs folder.
         parameters: Dictionary of parameters.
         result: String, the executed notebook's name. Defaults to `name`.
+        kernel: String, the name of a kernelspec, or `None` for the notebook's own.
+        timeout: Integer, seconds for one cell. Defaults to a day.
 
     Returns:
         Path of the executed notebook.
@@ -414,7 +456,7 @@ def render(name, outputs, parameters, result=None):
     parameters = parameters | where | {"save": True} | _file(name)
     with tempfile.TemporaryDirectory() as scratch:
         draft = pathlib.Path(scratch, target.name)
-        if error := papermill(source, draft, parameters):
+        if error := papermill(source, draft, parameters, kernel, timeout):
             kept = pathlib.Path(outputs, "failed", target.name)
             kept.parent.mkdir(parents=True, exist_ok=True)
             if draft.exists():
@@ -428,7 +470,7 @@ def render(name, outputs, parameters, result=None):
             for noise in ("papermill", "execution", "widgets"):
                 part.metadata.pop(noise, None)
         target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(executed, target)
+        runs.replace_text(target, nbformat.writes(executed) + "\n")
     return target
 
 

@@ -48,9 +48,8 @@ def samples(data, names, count=10):
     figure, axes = _axes(count, height=1.4)
     for i, axis in enumerate(axes):
         label = i * len(names) // count
-        axis.imshow(
-            data.x_train[data.y_train == label][0].squeeze(), cmap="gray", interpolation="nearest"
-        )
+        for image in data.x_train[data.y_train == label][:1]:  # a few images need not have it
+            axis.imshow(image.squeeze(), cmap="gray", interpolation="nearest")
         axis.set_title(names[label].replace("_", " "), fontsize=10)
         axis.axis("off")
     return figure

@@ -11,12 +11,20 @@ def written(text, outputs):
     Args:
         text: String, the README.
         outputs: Path of the outputs folder.
+
+    Raises:
+        ValueError: If the marked part has no end.
     """
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise ValueError(
+            f"Expected a README with the lines {BEGIN} and {END}. Received: one without."
+        )
     stored = [runs.every(outputs, name)[0] for name in published.DATASETS]
     records = [record for found in stored for run, record in found.items() if run.whole]
     page = answer(replication.frame(records), replication.timings(outputs))
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{page}\n{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}\n{page}\n{END}{after}"
 
 
 def answer(frame, timings=None):

@@ -5,6 +5,7 @@ import math
 import pathlib
 
 from lightlayers import datasets, families, published
+from lightlayers import runs as store
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
@@ -426,7 +427,11 @@ def save(table, outputs, name):
     """Writes a table as CSV, Markdown and LaTeX into the outputs folder."""
     folder = pathlib.Path(outputs, "tables")
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.md").write_text(table.to_markdown(index=False) + "\n")
     plain = {"index": False, "escape": True, "float_format": "%.4g", "na_rep": ""}
-    (folder / f"{name}.tex").write_text(table.to_latex(**plain))
+    texts = {
+        "csv": table.to_csv(index=False),
+        "md": table.to_markdown(index=False) + "\n",
+        "tex": table.to_latex(**plain),
+    }
+    for suffix, text in texts.items():
+        store.replace_text(folder / f"{name}.{suffix}", text)

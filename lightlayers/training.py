@@ -481,7 +481,13 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
 
     Returns:
         List of records, in the order of `planned`.
+
+    Raises:
+        ValueError: If an option is no boolean, or the outputs folder can't be written.
     """
+    for option, value in (("train", train), ("fresh", fresh), ("together", together)):
+        if not isinstance(value, bool):  # Papermill's -p takes `false` for a word
+            raise ValueError(f"`{option}` must be True or False. Received: {option}={value!r}")
     records, damaged = runs.stored(outputs, planned)
     for message in damaged:
         print(f"Not used: {message}")
@@ -494,13 +500,13 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
         print(f"They are of {' and '.join(sorted(backends))}: seeds of both are pooled.")
     if missing and train:
         runs.check_writable(outputs, missing)
-        _train_all(missing, outputs, records, together)
+        _train_all(missing, outputs, records, together, fresh)
     elif missing:
         print(f"{len(missing)} are not. To train them: {runs.command(missing, outputs, name)}")
     return [records[run] for run in planned if run in records]
 
 
-def _train_all(missing, outputs, records, together):
+def _train_all(missing, outputs, records, together, fresh):
     from tqdm.auto import tqdm
 
     groups = {}
@@ -510,6 +516,11 @@ def _train_all(missing, outputs, records, together):
     with tqdm(total=sum(run.epochs for run in missing), unit="epoch") as bar:
         for group in groups.values():
             run = group[0]
+            done = {} if fresh else runs.stored(outputs, group)[0]
+            if len(done) == len(group):  # by another process, since this one has begun
+                records.update(done)
+                bar.update(sum(each.epochs for each in group))
+                continue
             bar.set_description(f"{run.row}, seed {', '.join(str(each.seed) for each in group)}")
 
             def progress(epoch, epochs, group=group):

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lightlayers import bench, cli, display, execution, headline, runs
+from lightlayers import backend, bench, cli, display, execution, headline, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHORT = ["--seeds", "1", "--epochs", "1", "--limit", "64"]
@@ -358,6 +358,34 @@ def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):
     assert "about 0:20 left" in capsys.readouterr().out
 
 
+def test_what_remains_is_of_the_jobs_that_can_run(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    planned = runs.plan("digits", ["conv2d", "lightlayers-1"], [1, 2])
+    jobs = [execution.Job([run]) for run in planned[:3]]
+    view = display.Display(live=False)
+    with view.over(jobs, {}, planned[:3], [], workers=4):
+        view.workers(2)  # of a cluster, which is given all at once
+        for job in jobs:
+            view.started(job)
+        assert "2 running, 1 waiting" in view._counts()
+        now[0] += 60
+        for job in jobs[:2]:
+            view.ended(job)
+        now[0] += 20
+        assert "2/3 runs done, 1 running, 0 waiting" in view._counts()
+        assert view._left() == pytest.approx(
+            40
+        )  # the third has run for 20 s, and has no use for two workers
+    together = execution.Job(planned[:2])
+    with view.over([together], {}, planned[:2], [], workers=1, together=True):
+        view.started(together)
+        told = {"id": planned[0].id, "epoch": 10, "epochs": 40}
+        view.progress_file(together).write_text(json.dumps(told))
+        now[0] += 10
+        assert view._left() == pytest.approx(30)
+
+
 def test_a_log_is_told_of_jobs_that_run(monkeypatch, capsys):
     now = [100.0]
     monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
@@ -439,6 +467,21 @@ def test_a_backend_that_is_not_there(tmp_path):
     assert "torch" in done.stderr and "lightlayers doctor" in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_models_without_a_kernel_or_a_shape_are_refused(tmp_path, capsys):
+    keras = backend.load()
+    file = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]).save(file)
+    assert "no layer with a kernel" in refused(capsys, "plan", file, "--parameters", 100)
+    keras.Sequential([keras.layers.Dense(3)]).save(file)
+    assert "Build the model before" in refused(capsys, "export", file, "--data", "digits")
+    plan = tmp_path / "plan.json"
+    plan.write_text('[{"layer": ["conv"], "rank": 2}]')
+    light = tmp_path / "light.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save(file)
+    assert "Each row of a plan has" in refused(capsys, "convert", file, plan, "--to", light)
+
+
 def test_a_model_is_not_written_over(tmp_path, capsys):
     file = tmp_path / "model.keras"
     file.write_text("mine")
@@ -458,6 +501,18 @@ def test_measurements_are_not_replaced_by_fewer(tmp_path, capsys, monkeypatch):
     choice = ["bench", "networks", "--names", "mnist", "--outputs", tmp_path]
     line = refused(capsys, *choice, "--rows", "conv2d")
     assert "also has mnist lightlayers-1: measure" in line
+    assert "one or more" in refused(capsys, *choice, "--rows", ",")
+    for broken in ("{}", "{", "[]"):
+        file.write_text(broken)
+        assert "networks.json is no measurement that can be read" in refused(capsys, *choice)
+    file.write_text(json.dumps({"rows": rows}))
+    table = tmp_path / "tables" / "bench-grid.csv"
+    table.parent.mkdir()
+    table.write_text("dataset,row,suite\nmnist,conv2d,1\nmnist,lightlayers-1,1\ngeometric mean,,1")
+    grid = ["bench", "grid", "--names", "mnist", "--outputs", tmp_path, "--rows", "conv2d"]
+    assert "bench-grid.csv also has mnist lightlayers-1: measure" in refused(capsys, *grid)
+    ranks = ["bench", "ranks", "--names", "cifar100", "--outputs", tmp_path]
+    assert "Received: cifar100" in refused(capsys, *ranks)
     assert json.loads(file.read_text()) == {"rows": rows}
     assert cli.main([str(part) for part in choice]) == 0
     assert json.loads(file.read_text()) == {"rows": 6}
@@ -489,6 +544,30 @@ def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
         readme.write_text(f"{headline.BEGIN}\nstale\n{headline.END}")
         assert cli.main(["report", "--outputs", folder]) == 0
         assert ("stale" not in readme.read_text()) == written
+
+
+def test_a_cluster_has_workers_of_its_own(capsys):
+    choice = ["reproduce", "digits", "--scheduler", "tcp://here:1", "--workers", 2]
+    assert "leave out --workers" in refused(capsys, *choice)
+
+
+def test_names_beside_all_are_looked_at(capsys, tmp_path):
+    assert "Received: 'typo'" in refused(capsys, "reproduce", "all", "typo", "--dry-run")
+
+
+def test_options_that_would_change_nothing_are_refused(capsys, tmp_path):
+    assert "recipes of its own" in refused(capsys, "status", "collapse", "--recipe", "corrected")
+    assert "set LIGHTLAYERS_DATA" in refused(capsys, "data", "check", tmp_path)
+
+
+def test_the_kernel_that_is_chosen_writes_the_results_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_known_kernel", lambda name: None)
+    monkeypatch.setattr(execution, "train", lambda *_, **__: [])
+    asked = []
+    monkeypatch.setattr(execution, "render", lambda *arguments: asked.append(arguments[4:]))
+    choice = ["--kernel", "mine", "--timeout", "77", "--outputs", str(tmp_path)]
+    assert cli.main(["reproduce", "digits", *choice]) == 0
+    assert asked == [("mine", 77)]
 
 
 def test_a_cluster_needs_its_package(tmp_path, capsys, monkeypatch):

@@ -127,6 +127,8 @@ def test_kernels(monkeypatch, tmp_path):
         (folder / "kernel.json").write_text(json.dumps(spec))
     assert states(doctor._kernels)["kernel lightlayers-cpu"] == "OK"
     assert "starts /opt/other/bin/python" in only_wrong(doctor._kernels)
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text("{damaged")
+    assert "python3/kernel.json can't be read" in only_wrong(doctor._kernels)
 
 
 def test_a_read_only_folder(closed):

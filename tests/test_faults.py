@@ -12,7 +12,7 @@ import nbformat
 import psutil
 import pytest
 
-from lightlayers import runs
+from lightlayers import execution, runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 DASK = pytest.importorskip("distributed")
@@ -74,14 +74,14 @@ def family_of(process):
 QUICK = """
 import dataclasses, time
 stand_in = runs.read({record!r})
-def train(run, progress=None):
+def quick(run, progress=None):
     with open({trained!r}, "a") as file:
         file.write(run.id + chr(10))
     for epoch in range(run.epochs):
         time.sleep(0.01)
         progress(epoch + 1, run.epochs)
     return {{**stand_in, "run": dataclasses.asdict(run), "id": run.id, "started": str(time.time())}}
-training.train_together = lambda planned, progress: [train(run, progress) for run in planned]
+training.train_together = lambda planned, progress: [quick(run, progress) for run in planned]
 """
 
 
@@ -317,6 +317,51 @@ def test_scheduler_gone(folder, cluster):
     assert text.count("failed: digits-separableconv2d: ") == 3 and "Traceback" not in text
     assert reproduce(folder, *choice, "--epochs", "1").returncode == 2
     assert reproduce(folder, *choice[:-2], "--epochs", "1").returncode == 0
+
+
+def test_interrupted_cluster(folder, cluster):
+    choice = [*ROW, "--seeds", "1,2,3", "--epochs", "100000", "--scheduler", cluster.address]
+    process = started(folder, *choice)
+    wait_for(lambda: begun(folder) == 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert "What is finished is kept" in (folder / "log").read_text()
+
+
+def test_a_folder_that_another_command_removes_is_made_again(tmp_path, monkeypatch):
+    (run,) = runs.plan("digits", ["conv2d"], [1])
+    (record,) = runs.stored(ROOT / "outputs", [run])[0].values()
+    tries = []
+
+    def papermill(source, target, *_):
+        tries.append(target)
+        if len(tries) == 1:
+            return "FileNotFoundError: output folder doesn't exist. (exit status 1)"
+        runs.write(tmp_path, record)
+        return ""
+
+    monkeypatch.setattr(execution, "papermill", papermill)
+    options = {"fresh": False, "together": False, "kernel": None, "timeout": 9}
+    assert execution._perform([run], ROOT / "notebooks/digits.ipynb", tmp_path, options) == ""
+    assert len(tries) == 2
+
+
+def test_a_path_may_have_braces_and_pictures(tmp_path):
+    folder = tmp_path / "a{x} {0} 📷"
+    folder.mkdir()
+    source = folder / "one.ipynb"
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    told = nbformat.v4.new_code_cell("where = ''", metadata={"tags": ["parameters"]})
+    notebook.cells = [told, nbformat.v4.new_code_cell("open('said', 'w').write(where)")]
+    nbformat.write(notebook, source)
+    target = folder / "out" / "one.ipynb"
+    assert execution.papermill(source, target, {"where": "📷"}, kernel="python3") == ""
+    assert target.exists() and (folder / "said").read_text() == "📷"
 
 
 def test_no_scheduler_there(folder):

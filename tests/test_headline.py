@@ -2,6 +2,7 @@
 
 import pathlib
 
+import pytest
 from test_claims import frame
 
 from lightlayers import headline
@@ -15,6 +16,11 @@ def test_readme_says_what_the_records_say(tmp_path):
     empty = headline.written(text, tmp_path)
     assert "0 runs of the 28 rows" in empty and "Past the paper" not in empty
     assert empty.partition(headline.END)[2] == text.partition(headline.END)[2] != ""
+
+
+def test_a_readme_without_the_end_of_the_marked_part_loses_nothing():
+    with pytest.raises(ValueError, match="Expected a README with the lines"):
+        headline.written(f"{headline.BEGIN}\nmine", ROOT / "outputs")
 
 
 def test_it_counts_runs_and_verdicts():

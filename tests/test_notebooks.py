@@ -91,6 +91,15 @@ def test_parameters_are_flat_literals(file):
                 eval(re.match(r"\w+ = ([^#]+)", line)[1], {"__builtins__": {}})
 
 
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_results_of_another_recipe_are_saved_under_another_name(file):
+    sources = [cell.source for cell in code_cells(nbformat.read(file, as_version=4))]
+    if any(re.search(r"^recipe = ", source, re.M) for source in sources):
+        saved = re.findall(r"\.save\(\w+, outputs, (.+)\)$", "\n".join(sources), re.M)
+        assert not [name for name in saved if re.match(r'"', name)]
+        assert not saved or any("runs.result_name(" in source for source in sources)
+
+
 def nbval(notebook, folder):
     file = folder / "digits.ipynb"
     nbformat.write(notebook, file)

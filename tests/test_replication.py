@@ -261,6 +261,14 @@ def test_cells_outside_by_chance():
     )
 
 
+def test_a_class_that_few_images_lack_has_an_empty_place():
+    data = datasets.load("digits").limited(3, 3)
+    figure = figures.samples(data, datasets.CLASSES["digits"])
+    shown = [bool(axis.images) for axis in figure.axes]
+    assert len(shown) == 10 and sum(shown) == len(set(data.y_train)) <= 3
+    plt.close(figure)
+
+
 def test_contact_sheet_needs_the_data_only_once(tmp_path, monkeypatch):
     file = figures.contact_sheet("digits", tmp_path)
     assert file.read_bytes().startswith(b"\x89PNG") and not plt.get_fignums()

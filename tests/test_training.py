@@ -1,5 +1,6 @@
 """Training: the same as Keras' own fit, the authors' schedule, and a whole record."""
 
+import dataclasses
 import json
 import math
 import os
@@ -149,6 +150,32 @@ def test_collect_trains_only_what_is_missing(tmp_path, capsys, monkeypatch):
     assert training.collect(planned, tmp_path, train=False) == stored and len(stored) == 1
     said = capsys.readouterr().out
     assert "lightlayers reproduce digits" in said and "fewer epochs or images" in said
+
+
+def test_collect_leaves_out_what_another_process_has_trained_meanwhile(tmp_path, monkeypatch):
+    planned = runs.plan("digits", ["conv2d"], [1, 2, 3])
+    record, _ = runs.stored(runs.outputs_folder(), runs.plan("digits", ["conv2d"], [1]))
+    (record,) = record.values()
+    one, two, three = (record | {"run": dataclasses.asdict(run)} for run in planned)
+    trained = []
+
+    def train_together(some, _):
+        trained.extend(run.seed for run in some)
+        runs.write(tmp_path, two)  # by the other process
+        return [{1: one, 2: two, 3: three}[some[0].seed]]
+
+    monkeypatch.setattr(training, "train_together", train_together)
+    found = training.collect(planned, tmp_path)
+    assert trained == [1, 3] and [each["run"]["seed"] for each in found] == [1, 2, 3]
+    training.collect(planned, tmp_path, fresh=True)
+    assert trained == [1, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize("option", ["train", "fresh", "together"])
+def test_a_word_is_no_boolean(option, tmp_path):
+    # `papermill -p fresh false` gives the word.
+    with pytest.raises(ValueError, match=f"must be True or False. Received: {option}='false'"):
+        training.collect(runs.plan("digits", ["conv2d"], [1]), tmp_path, **{option: "false"})
 
 
 def test_seeds_of_two_backends_are_told(tmp_path, capsys):
