@@ -138,6 +138,7 @@ def _in_processes(variant, run, steps, seeds=1):
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     if any(process.returncode for process in processes):
         raise RuntimeError(f"The benchmark {variant} of {run.dataset} {run.row} failed.")
     seconds, memory = zip(*(json.loads(text.splitlines()[-1]) for text in found), strict=True)

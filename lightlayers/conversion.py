@@ -499,9 +499,8 @@ def rebuild(model, replace):
         return new
 
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(
-        model.dtype_policy
-    )  # which the new model takes, and its optimizer
+    # A new model takes the global one, and so does its optimizer, which scales the loss or not.
+    keras.config.set_dtype_policy(model.dtype_policy)
     try:
         rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
     finally:
