@@ -91,6 +91,7 @@ def _answers(paper, cells, judged):
     known = {line.part: line for line in judged.itertuples()}
     single = known["single runs say enough"]
     yield f"**Single runs**, as the paper has, say enough: {single.verdict} ({single.computation})."
+    yield f"**Stuck**: {stuck(paper)} [collapse.ipynb](notebooks/collapse.ipynb) asks why."
     few = known["few parameters explain the low accuracy: in our runs"]
     yield (
         f"**CIFAR-100**: that few parameters explain its low accuracy {few.verdict} "
@@ -116,6 +117,22 @@ def foreseen(runs):
         f"row, where 95% would be {0.95 * count:.1f}. (Of rows with four seeds or more. Where "
         "fewer lie inside, p is reckoned at that rate.)"
     )
+
+
+def stuck(runs):
+    """Returns a sentence on the runs that have learned nothing.
+
+    Args:
+        runs: DataFrame, as `replication.frame` returns it.
+    """
+    found = runs[replication.stuck(runs)]
+    rows = found.groupby(["dataset", "label"], sort=False).size()
+    of = runs.groupby(["dataset", "label"]).size()
+    names = ", ".join(
+        f"{name} {label}: {n} of {of[name, label]}" for (name, label), n in rows.items()
+    )
+    names = f" ({names})" if names else ""
+    return f"{len(found)} of {len(runs)} runs learn nothing and stay at chance{names}."
 
 
 def _reached(frame):

@@ -249,6 +249,21 @@ def at_chance(cells):
     return (cells["low"] <= nothing) & (nothing <= cells["high"])
 
 
+def stuck(runs):
+    """Returns which runs have learned nothing, a boolean Series.
+
+    Those are they whose cross-entropy on the test set is within 1% of the logarithm of the number
+    of classes, or above: that of the same probability for every class.
+
+    Args:
+        runs: DataFrame, as `frame` returns it.
+    """
+    import numpy as np
+
+    classes = runs["dataset"].map(lambda name: len(datasets.CLASSES[name]))
+    return runs["cross_entropy"] >= 0.99 * np.log(classes.astype(float))
+
+
 def outside(verdicts, rate=0.05):
     """Returns how many cells lie outside, of how many, and how probable so many are by chance.
 

@@ -1,9 +1,14 @@
 """What is said of a network before its first step, against a computation of its own."""
 
-import numpy as np
-import pytest
+import os
+import pathlib
 
-from lightlayers import backend, datasets, diagnosis, networks, runs
+import numpy as np
+import pandas as pd
+import pytest
+from test_claims import record
+
+from lightlayers import backend, datasets, diagnosis, networks, replication, runs
 
 
 def run(recipe, rank=3):
@@ -26,6 +31,50 @@ def test_zero_biases_leave_fewer_channels_dead():
         for recipe in ("paper", "zero-biases")
     }
     assert np.mean(dead["paper"]) > np.mean(dead["zero-biases"])
+
+
+def test_a_network_that_is_cut_off_says_the_same_of_every_image():
+    keras, found = backend.load(), {}
+    x = datasets.load("digits").limited(64, 1).x_train.astype("float32") / 255
+    for seed in range(8):
+        one = runs.Run("digits", "lightlayers", 1, seed=seed)
+        keras.utils.set_random_seed(seed)
+        said = networks.build("digits", "lightlayers", 1)(x, training=True)
+        logits = np.log(keras.ops.convert_to_numpy(said))
+        found[seed] = diagnosis.cut_off(one, 64)
+        assert found[seed] == (np.ptp(logits, axis=0).max() < 1e-5)
+    assert set(found.values()) == {True, False}
+
+
+def test_outcomes_count_by_how_a_run_starts():
+    frame = replication.frame(
+        [
+            record("mnist", "lightlayers", 1, 3, 0.1),
+            record("mnist", "lightlayers", 1, 4, 0.9),
+            record("mnist", "lightlayers", 1, 5, 0.8),
+            record("mnist", "lightlayers", 2, 3, 0.1),  # of other ranks nothing is known
+            record("mnist", "lightlayers", 1, 300, 0.1),
+            record("mnist", "lightlayers", 1, 3, 0.9, "zero-biases"),
+            record("mnist", "conv2d", None, 3, 0.9),
+        ]
+    )
+    frame["cross_entropy"] = np.where(frame["accuracy"] < 0.5, 2.3026, 0.3)
+    columns = ["dataset", "recipe", "K", "seeds", "cut off"]
+    rows = [("mnist", "paper", 1, 100, [3, 7]), ("mnist", "zero-biases", 1, 100, [4])]
+    table = diagnosis.outcomes(frame, pd.DataFrame(rows, columns=columns))
+    assert table.loc["mnist", 1, "cut off"].tolist() == [1, 1, 0.1, 0.1]
+    assert table.loc["mnist", 1, "not"].tolist() == [2, 0, 0.8, 0.9] and len(table) == 2
+
+
+@pytest.mark.skipif("LIGHTLAYERS_DATA" not in os.environ, reason="needs the real data sets")
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_stored_starts_are_computed_again(dataset):
+    starts = diagnosis.cut_off_starts(pathlib.Path(__file__).parents[1] / "outputs")
+    mine = (starts["dataset"] == dataset) & (starts["recipe"] == "paper") & (starts["K"] == 1)
+    (row,) = starts[mine].to_dict("records")
+    seeds = {*row["cut off"][:2], 0, 1, 2}
+    again = [s for s in seeds if diagnosis.cut_off(runs.Run(dataset, "lightlayers", 1, seed=s))]
+    assert sorted(again) == sorted(seeds & set(row["cut off"])) != []
 
 
 def test_gradients_are_those_of_the_loss():

@@ -123,6 +123,16 @@ def test_intervals_that_hold_what_nothing_learned_gives():
     assert "table for 2 (mnist A, cifar100 B)" in told
 
 
+def test_runs_that_learn_nothing_are_counted_by_row(runs):
+    assert headline.stuck(runs) == "0 of 6 runs learn nothing and stay at chance."
+    runs.loc[[1, 4, 5], "cross_entropy"] = [2.28, 2.27, 2.4]  # log 10 is 2.303
+    assert list(runs.index[replication.stuck(runs)]) == [1, 5]
+    told = (
+        "2 of 6 runs learn nothing and stay at chance (digits Conv2D: 1 of 3, digits LightLayers "
+    )
+    assert headline.stuck(runs) == told + "(K = 2): 1 of 3)."
+
+
 def test_intervals_are_tried_on_our_own_runs():
     runs = replication.frame(
         [
