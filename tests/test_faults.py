@@ -74,14 +74,14 @@ def family_of(process):
 QUICK = """
 import dataclasses, time
 stand_in = runs.read({record!r})
-def quick(run, progress=None):
+def stand_for(run, progress=None):
     with open({trained!r}, "a") as file:
         file.write(run.id + chr(10))
     for epoch in range(run.epochs):
         time.sleep(0.01)
         progress(epoch + 1, run.epochs)
     return {{**stand_in, "run": dataclasses.asdict(run), "id": run.id, "started": str(time.time())}}
-training.train_together = lambda planned, progress: [quick(run, progress) for run in planned]
+training.train_together = lambda planned, progress: [stand_for(run, progress) for run in planned]
 """
 
 
