@@ -176,16 +176,6 @@ def aims(frame):
             line |= {"data set": dataset, "at most": most, "aim": aim, "entry": entry}
             line |= {"fitting": len(fitting)}
             lines.append(line | {"reached": reached})
-    columns = [
-        "data set",
-        "at most",
-        "aim",
-        "entry",
-        "fitting",
-        "method",
-        "recipe",
-        "parameters",
-        "n",
-    ]
-    columns += ["held-out", "accuracy", "±", "reached"]
+    columns = "data set,at most,aim,entry,fitting,method,recipe,parameters,n,held-out,accuracy,±"
+    columns = [*columns.split(","), "reached"]
     return pd.DataFrame(lines).reindex(columns=columns)

@@ -31,6 +31,16 @@ def _axes(columns=1, rows=1, width=9.0, height=4.2, **kwargs):
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **kwargs)
 
 
+def _panels(count, most, height, **kwargs):
+    """Returns a figure with places for so many panels, at most so many side by side."""
+    columns = min(most, count)
+    rows = -(-count // columns)
+    figure, axes = _axes(columns, rows, height=height(rows), squeeze=False, **kwargs)
+    for axis in axes.flat[count:]:
+        axis.axis("off")
+    return figure, axes
+
+
 def _colors(labels):
     import seaborn as sns
 
@@ -249,23 +259,8 @@ def learning_curves(records):
         ]
     )
     labels = list(dict.fromkeys(curves["label"])) if len(curves) else ["no runs yet"]
-    columns = min(3, len(labels))
-    rows = -(-len(labels) // columns)
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", font_scale=0.95)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(9, 2.4 * rows + 0.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat[len(labels) :]:
-        axis.axis("off")
+    shared = {"sharex": True, "sharey": True}
+    figure, axes = _panels(len(labels), 3, lambda rows: 2.4 * rows + 0.4, **shared)
     for label, axis in zip(labels if len(curves) else (), axes.flat, strict=False):
         groups = curves[curves["label"] == label].groupby("epoch")["accuracy"]
         mean, low, high = groups.mean(), groups.min(), groups.max()
@@ -316,11 +311,7 @@ def chosen_ranks(runs):
     ways = ways.fillna("Conv2D, then " + runs["method"])
     table = runs.assign(budget=[f"K = {BUDGETS[key]}" for key in keys], ranks=ways)
     names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
-    columns = min(2, len(names))
-    rows = -(-len(names) // columns)
-    figure, axes = _axes(columns, rows, height=3.4 * rows + 0.8, squeeze=False)
-    for axis in axes.flat[len(names) :]:
-        axis.axis("off")
+    figure, axes = _panels(len(names), 2, lambda rows: 3.4 * rows + 0.8)
     # The same colours in all panels, whichever rows a panel has.
     order = ["one rank", "found in training", *(f"Conv2D, then {name}" for name in CHOSEN[1:])]
     for name, axis in zip(names, axes.flat, strict=False):
