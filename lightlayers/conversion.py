@@ -38,7 +38,8 @@ def build_like(new, layer):
 
 
 def _kernel_shape(layer):
-    kernel = max((weight.shape for weight in layer.weights), key=math.prod, default=())
+    shapes = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+    kernel = max(shapes, key=math.prod, default=())
     return " × ".join(map(str, kernel))
 
 
@@ -255,6 +256,8 @@ def applications(model, own=False):
     def walk(graph, inputs, prefix):
         _inputs(graph, prefix[:-1], own)
         graph = getattr(graph, "_functional", graph)  # of a Sequential
+        if isinstance(inputs, dict) and not isinstance(graph._inputs_struct, dict):
+            inputs = [inputs[each.name] for each in graph.inputs]  # as Keras pairs them in a call
         return graph._run_through_graph(inputs, operation_fn=lambda op: visit(op, prefix))
 
     def visit(op, prefix):
@@ -467,6 +470,14 @@ def _copy_vocabulary(layer, new):
         new.load_assets(folder)
 
 
+def _state(layer):
+    """Returns the variables of a layer in an order that its copy has too."""
+    variables = getattr(layer, "variables", ())
+    if getattr(layer, "quantization_mode", None):  # Keras' order depends on when that was done
+        return sorted(variables, key=lambda variable: variable.name)
+    return variables
+
+
 def _inside(old, new):
     """Pairs a layer and those in it with their copies; other operations have none."""
     if not isinstance(old, keras.layers.Layer):
@@ -506,9 +517,7 @@ def rebuild(model, replace):
     finally:
         keras.config.set_dtype_policy(policy)
     for old, new in copies:
-        for source, target in zip(
-            getattr(old, "variables", ()), getattr(new, "variables", ()), strict=True
-        ):
+        for source, target in zip(_state(old), _state(new), strict=True):
             target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
         for one, two in _inside(old, new):
             if getattr(one, "lora_enabled", False):

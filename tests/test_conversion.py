@@ -335,6 +335,32 @@ def test_multiply_adds_count_every_application_at_its_size():
         assert set(chosen["form"]) <= {form, ""}
 
 
+def test_multiply_adds_of_a_nested_model_called_with_a_dictionary():
+    small, large = keras.Input((8, 8, 3), name="z"), keras.Input((16, 16, 3), name="a")
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3, name="small")(small))
+    y = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3, name="large")(large))
+    nested = keras.Model([small, large], layers.Add()([x, y]), name="nested")
+    one, two = keras.Input((8, 8, 3)), keras.Input((16, 16, 3))
+    for inputs in ([one, two], {"z": one, "a": two}):
+        found = conversion.applications(keras.Model([one, two], nested(inputs)))
+        shapes = {path: shapes for path, (_, shapes) in found.items()}
+        assert shapes["nested/small"] == [(None, 8, 8, 3)]
+        assert shapes["nested/large"] == [(None, 16, 16, 3)]
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantised_layers_stay_and_keep_their_weights(mode):
+    parts = [layers.Dense(32, name="plain"), layers.Dense(8, name="quantised")]
+    model = built(keras.Sequential([keras.Input((64,)), *parts]))
+    model.layers[-1].quantize(mode)
+    table = conversion.plan(model, Budget(parameters=model.count_params() - 1000))
+    assert list(table["why not"]) == ["", f"quantised to {mode}"]
+    assert table["kernel"][1] == ("32 × 4" if mode == "int4" else "32 × 8")  # two in one byte
+    x = random(3, 64)
+    for same in (unchanged(model), convert(model, [{"layer": "plain", "form": "", "rank": 32}])):
+        np.testing.assert_allclose(predicted(same, x), predicted(model, x), atol=1e-4)
+
+
 def unchanged(model):
     plan = conversion.plan(model, Budget(parameters=model.count_params()))
     assert plan["rank"].isna().all() and (plan["error"] == 0).all()
