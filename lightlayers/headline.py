@@ -62,9 +62,11 @@ def _stored(paper):
         int((paper["label"].eq(row.label) & paper["dataset"].eq(row.dataset)).sum())
         for row in published.ROWS
     ]
+    least, most = min(counted), max(counted)
+    seeds = f"{least}" if least == most else f"between {least} and {most}"
     return (
-        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, between {min(counted)} "
-        f"and {max(counted)} seeds a row. A verdict on a number needs three: "
+        f"{sum(counted)} runs of the 28 rows of Tables 1 to 4 are stored, {seeds} seeds a row. "
+        "A verdict on a number needs three: "
         f"{sum(count >= 3 for count in counted)} rows have them."
     )
 

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from test_claims import frame
 
-from lightlayers import headline
+from lightlayers import headline, published
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -26,6 +26,9 @@ def test_a_readme_without_the_end_of_the_marked_part_loses_nothing():
 def test_it_counts_runs_and_verdicts():
     text = headline.answer(frame(("mnist", "lightlayers", 3, (0.977, 0.9775, 0.978))))
     assert "3 runs of the 28 rows" in text and "three: 1 rows have them" in text
+    assert "between 0 and 3 seeds a row" in text
+    each = [(row.dataset, row.method, row.rank, (0.5, 0.6)) for row in published.ROWS]
+    assert "stored, 2 seeds a row" in headline.answer(frame(*each))
     assert "**Accuracies**: 1 of 1 lie" in text and "interval. Outside: none." in text
     assert "| accuracy" in text and "| HOLDS" in text and "not run" not in text
 
