@@ -396,9 +396,14 @@ def test_symbolic_sizes_and_compilation_change_nothing():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_keeps_float32_weights(policy):
-    model, exact = network(dtype=policy), network(dtype="float32")
+    # Wide enough: on processors with AMX, TensorFlow 2.21 gives noise or NaN in bfloat16 where
+    # any convolution of stride 2 meets images that are at most 2 wide.
+    shape = (8, 16, 3)
+    # A start whose gradients don't cancel: of what is left then, rounding is any share.
+    keras.utils.set_random_seed(4)
+    model, exact = network(shape, dtype=policy), network(shape, dtype="float32")
     exact.set_weights(model.get_weights())
-    x = images(3, 8, 8, 3)
+    x = images(3, *shape)
     assert {layer.compute_dtype for layer in model.layers[1:]} == {policy.removeprefix("mixed_")}
     assert all(output.dtype == policy.removeprefix("mixed_") for output in model.outputs)
     np.testing.assert_allclose(numpy(model(x)), numpy(exact(x)), atol=5e-3)
