@@ -470,20 +470,28 @@ def _copy_vocabulary(layer, new):
         new.load_assets(folder)
 
 
-def _state(layer):
-    """Returns the variables of a layer in an order that its copy has too."""
-    variables = getattr(layer, "variables", ())
-    if getattr(layer, "quantization_mode", None):  # Keras' order depends on when that was done
-        return sorted(variables, key=lambda variable: variable.name)
-    return variables
-
-
 def _inside(old, new):
     """Pairs a layer and those in it with their copies; other operations have none."""
     if not isinstance(old, keras.layers.Layer):
         return []
     # Before it is called, a copy may lack those that are made then.
     return list(zip(old._flatten_layers(), new._flatten_layers(), strict=False))
+
+
+def paired(old, new):
+    """Returns pairs of the variables of a layer or model and of its copy."""
+
+    def variables(layer):
+        found = {}
+        inside = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ()
+        for one in reversed(list(inside)):  # of an outer layer only what no inner one has
+            own = [variable for variable in one.variables if id(variable) not in found]
+            if getattr(one, "quantization_mode", None):  # Keras' order: by when that was done
+                own.sort(key=lambda variable: variable.name)
+            found |= {id(variable): variable for variable in own}
+        return found.values()
+
+    return list(zip(variables(old), variables(new), strict=True))
 
 
 def rebuild(model, replace):
@@ -517,7 +525,7 @@ def rebuild(model, replace):
     finally:
         keras.config.set_dtype_policy(policy)
     for old, new in copies:
-        for source, target in zip(_state(old), _state(new), strict=True):
+        for source, target in paired(old, new):
             target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
         for one, two in _inside(old, new):
             if getattr(one, "lora_enabled", False):

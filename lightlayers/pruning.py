@@ -227,10 +227,10 @@ def _go_on(model, new, cut):
     """
     if not model.compiled:
         return
+    twins = conversion.paired(model, new)
     for one, two in zip(_optimizers(model.optimizer), _optimizers(new.optimizer), strict=True):
         # Keras has this in no configuration.
         excluded = getattr(one, "_exclude_from_weight_decay", ())
-        twins = zip(model.variables, new.variables, strict=True)
         two._exclude_from_weight_decay = {
             two._var_key(target) for source, target in twins if one._var_key(source) in excluded
         }
@@ -240,7 +240,7 @@ def _go_on(model, new, cut):
         return
     pairs, known = [], set()
     # What has been frozen since has its slots as before, the new one none for it.
-    for source, target in zip(model.variables, new.variables, strict=True):
+    for source, target in twins:
         slots = [_slots(one.optimizer, v) for one, v in ((model, source), (new, target))]
         pairs += [(*pair, source) for pair in zip(*slots, strict=False)]
         known.update(id(slot) for some in slots for slot in some)

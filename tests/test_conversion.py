@@ -361,6 +361,17 @@ def test_quantised_layers_stay_and_keep_their_weights(mode):
         np.testing.assert_allclose(predicted(same, x), predicted(model, x), atol=1e-4)
 
 
+@pytest.mark.parametrize("wrap", [lambda one: layers.Pipeline([one]), layers.TimeDistributed])
+def test_quantised_layers_inside_others_keep_their_weights(wrap):
+    inner = layers.Dense(8)
+    parts = [wrap(inner), layers.Dense(4, name="dense")]
+    model = built(keras.Sequential([keras.Input((5, 6)), *parts]))
+    inner.quantize("float8")
+    same = convert(model, [{"layer": "dense", "form": "", "rank": 4}])
+    x = random(3, 5, 6)
+    np.testing.assert_allclose(predicted(same, x), predicted(model, x), atol=1e-4)
+
+
 def unchanged(model):
     plan = conversion.plan(model, Budget(parameters=model.count_params()))
     assert plan["rank"].isna().all() and (plan["error"] == 0).all()

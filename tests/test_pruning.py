@@ -241,6 +241,23 @@ def test_an_optimizer_whose_memory_has_other_shapes_starts_afresh():
     assert int(model.optimizer.iterations) and not int(squeeze(model).optimizer.iterations)
 
 
+def test_moments_follow_their_weights_where_a_layer_is_quantised():
+    quantised = keras.layers.Dense(4, name="quantised")
+    parts = [LightDense(6, rank=3), quantised]
+    model = keras.Sequential([keras.Input((6,)), *parts])
+    quantised.quantize("float8")  # behind what it has already; its copy has the scales first
+    model.compile("adam", "mse")
+    model.train_on_batch(np.eye(6), np.ones((6, 4)))
+    small = squeeze(model)
+    before, after = (
+        pruning._slots(each.optimizer, each.get_layer("quantised").kernel)
+        for each in (model, small)
+    )
+    assert len(before) == len(after) == 2 and all(numpy(one).any() for one in before)
+    for one, two in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_the_least_energy_for_its_cost_goes_first():
     model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4, use_bias=False)])
     model.compile("sgd", "mse")
