@@ -358,6 +358,21 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
     return table if value == "accuracy" else table.drop(columns="loss")
 
 
+def decided(table):
+    """Returns the changes that help and those that harm, each as `"no-scale (+9.5)"`.
+
+    The 95% t-interval of the gain lies above zero, or below, over three pairs of seeds or more.
+
+    Args:
+        table: DataFrame, as `ablation` returns it.
+    """
+    table = table[table["pairs"] >= 3]
+    return tuple(
+        [f"{line.recipe} ({line.gain:+.1f})" for line in table[chosen].itertuples()]
+        for chosen in (table["low"] > 0, table["high"] < 0)
+    )
+
+
 def first_look(runs, dataset, seen=FIRST_LOOK, epoch=6):
     """Returns whether accuracies seen in single runs lie among those of several seeds.
 

@@ -1,6 +1,6 @@
 """The answer on one page: what the README says of the stored runs."""
 
-from lightlayers import claims, comparisons, published, replication, runs
+from lightlayers import claims, comparisons, families, published, recipes, replication, runs
 
 BEGIN, END = "<!-- written by `lightlayers report` -->", "<!-- end -->"
 
@@ -40,7 +40,7 @@ def answer(frame, timings=None):
         _stored(paper),
         replication.counts(cells).reset_index().to_markdown(index=False),
         _WORDS,
-        "\n".join(f"- {line}" for line in _answers(paper, cells, judged)),
+        "\n".join(f"- {line}" for line in _answers(frame, cells, judged)),
         "The paper's claims in words, part by part. [report.ipynb](notebooks/report.ipynb) has the "
         "computation behind each verdict.",
         judged.drop(columns="computation").to_markdown(index=False),
@@ -71,7 +71,8 @@ def _stored(paper):
     )
 
 
-def _answers(paper, cells, judged):
+def _answers(frame, cells, judged):
+    paper = frame[frame["recipe"] == "paper"]
     sizes = paper.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])
     sizes = sizes["parameters"].to_dict()
     same = sum(sizes.get((row.dataset, row.label)) == row.parameters for row in published.ROWS)
@@ -97,11 +98,21 @@ def _answers(paper, cells, judged):
     few = known["few parameters explain the low accuracy: in our runs"]
     yield (
         f"**CIFAR-100**: that few parameters explain its low accuracy {few.verdict} "
-        f"({few.computation}). [collapse.ipynb](notebooks/collapse.ipynb) looks for what does."
+        f"({few.computation}). {_single_changes(frame)}"
     )
     found = judged["verdict"].value_counts()
     told = ", ".join(f"{found.get(verdict, 0)} {verdict}" for verdict in claims.VERDICTS[:5])
     yield f"**Claims** in words, {found.drop('NO CLAIM').sum()} parts: {told}."
+
+
+def _single_changes(frame):
+    """Which changes of the protocol lift CIFAR-100, each by itself."""
+    alone = ["paper", *(name for name, changed in recipes.CHANGES.items() if len(changed) == 1)]
+    light = families.label("lightlayers", published.CLAIMS[3].rank)
+    ours = frame[frame["recipe"].isin(alone) & (frame["label"] == light)]
+    helping, _ = claims.decided(claims.ablation(ours, published.CLAIMS[3].dataset))
+    found = ", ".join(helping) or "none so far"
+    return f"Changes that lift it alone: {found} ([collapse.ipynb](notebooks/collapse.ipynb))."
 
 
 def foreseen(runs):
@@ -150,11 +161,12 @@ def _reached(frame):
         accuracy = f"{ours['accuracy']:.4f} ± {ours['±']:.4f} ({ours['n']:.0f} seeds)"
         line = [ours["data set"], ours["fitting"], f"{ours['method']}, {ours['recipe']}"]
         line += [f"{ours['parameters']:,.0f}", accuracy]
-        lines.append(line + [f"{row.accuracy} with {row.parameters:,}" for row in (light, conv2d)])
+        line += [f"{row.accuracy} with {row.parameters:,}" for row in (light, conv2d)]
+        lines.append([*line, _conv2d(frame, ours["data set"])])
     if not lines:
         return []
     columns = ["data set", "fitting", "our layer and recipe", "parameters", "test accuracy"]
-    columns += ["the paper's LightLayers", "its Conv2D"]
+    columns += ["the paper's LightLayers", "its Conv2D", "Conv2D, our recipe"]
     table = pd.DataFrame(lines, columns=columns).to_markdown(index=False, disable_numparse=True)
     return [
         "Past the paper: what our linear layers reach within the parameters of its LightLayers, "
@@ -164,6 +176,16 @@ def _reached(frame):
         f"from the paper's: {_apart(frame)}",
         table,
     ]
+
+
+def _conv2d(frame, dataset):
+    """What the recipe makes of Conv2D, without any of our layers."""
+    chosen = (frame["dataset"] == dataset) & (frame["recipe"] == "corrected")
+    rows = frame[chosen & (frame["label"] == "Conv2D")]
+    if len(rows) < 3:
+        return "not run"
+    (found,) = replication.summary(rows).to_dict("records")
+    return f"{found['accuracy']:.4f} ± {found['±']:.4f} with {found['parameters']:,}"
 
 
 def _apart(frame):

@@ -209,3 +209,16 @@ def test_what_one_seed_showed_is_held_against_several():
         assert line[["seen", "n", "mean", "verdict"]].tolist() == [seen, 3, 0.311, verdict]
         assert 0.30 < line["low"] < 0.31 and 0.312 < line["high"] < 0.32
         assert without[["n", "verdict"]].tolist() == [2, "NOT RUN"]
+
+
+def test_changes_are_decided_by_their_intervals():
+    runs = frame(
+        ("cifar100", "lightlayers", 5, (0.05, 0.06, 0.07)),
+        ("cifar100", "lightlayers", 5, (0.15, 0.16, 0.175), "no-scale"),
+        ("cifar100", "lightlayers", 5, (0.02, 0.03, 0.045), "no-relu"),
+        ("cifar100", "lightlayers", 5, (0.04, 0.06, 0.09), "shuffled"),
+        ("cifar100", "lightlayers", 5, (0.55, 0.56), "no-l2"),  # two pairs decide nothing
+    )
+    table = claims.ablation(runs, "cifar100")
+    assert claims.decided(table) == (["no-scale (+10.2)"], ["no-relu (-2.8)"])
+    assert claims.decided(claims.ablation(runs, "cifar10")) == ([], [])

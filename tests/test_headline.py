@@ -63,10 +63,36 @@ def test_what_is_reached_stands_beside_the_paper():
         "5,818",
         "0.9910 ± 0.0025 (3 seeds)",
     ]
-    assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818"]
+    assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818", "not run"]
     assert "lacks Conv2D under our recipe" in text
     alike = frame(
         ("mnist", "spatial", 9, (0.990, 0.991, 0.992), "corrected"),
         *(("mnist", "conv2d", None, (0.99,), recipe) for recipe in ("paper", "corrected")),
     )
     assert "each gives, for mnist so far" in headline.answer(alike.assign(held_out=0.99))
+
+
+def test_conv2d_under_our_recipe_stands_beside_ours():
+    runs = frame(
+        ("mnist", "spatial", 9, (0.990, 0.991, 0.992), "corrected"),
+        ("mnist", "conv2d", None, (0.994, 0.995, 0.996), "corrected"),
+        ("mnist", "conv2d", None, (0.98, 0.98, 0.98)),
+    )
+    sizes = runs["label"].map({"Conv2D": 18818}).fillna(5818).astype(int)
+    text = headline.answer(runs.assign(parameters=sizes, held_out=0.99))
+    assert "| 0.9950 ± 0.0025 with 18,818 |" in text
+
+
+def test_single_changes_that_lift_cifar100_are_named():
+    light = ("cifar100", "lightlayers", 5)
+    runs = frame(
+        ("cifar100", "lightlayers", 4, (0.02, 0.03, 0.04)),
+        ("cifar100", "lightlayers", 4, (0.02, 0.03, 0.04), "no-scale"),
+        (*light, (0.05, 0.06, 0.07)),
+        (*light, (0.15, 0.16, 0.175), "no-scale"),
+        (*light, (0.25, 0.26, 0.275), "first-four"),  # four at once
+        (*light, (0.02, 0.03, 0.045), "no-relu"),
+    )
+    told = "Changes that lift it alone: {} ([collapse.ipynb]"
+    assert told.format("no-scale (+10.2)") in headline.answer(runs)
+    assert told.format("none so far") in headline.answer(runs[runs["recipe"] == "paper"])
