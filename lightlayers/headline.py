@@ -189,9 +189,15 @@ def _conv2d(frame, dataset):
 
 
 def _apart(frame):
-    """Whether the recipe's part in a gain is known, of which data sets."""
-    names = ", ".join(dict.fromkeys(comparisons.of_recipes(frame)["data set"]))
+    """What the recipe gives without any of our layers, on the data sets where that is known."""
+    gains = comparisons.of_recipes(frame[frame["label"] == "Conv2D"])
+    gains = gains[gains["n"] >= 3]
     where = "[corrected.ipynb](notebooks/corrected.ipynb)"
-    if not names:
+    if gains.empty:
         return f"how much each gives is not known yet, since {where} lacks Conv2D under our recipe."
-    return f"{where} tells apart how much each gives, for {names} so far."
+    told = ", ".join(
+        f"{line['gain']:+.1f} points ({line['low']:+.1f} to {line['high']:+.1f}) on "
+        f"{line['data set']}"
+        for line in gains.to_dict("records")
+    )
+    return f"the recipe alone lifts Conv2D by {told}. {where} compares the methods under it."
