@@ -69,6 +69,10 @@ class Display:
         """Returns the path of the file in which a job's training says how far it is."""
         return self._folder / f"{job.name}.json"
 
+    def held(self, name):
+        """Says that a row waits until another command has done with it."""
+        print(f"{name} waits: another command trains this row.", flush=True)
+
     def started(self, job):
         """Notes that a job runs."""
         with self._lock:

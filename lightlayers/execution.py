@@ -318,7 +318,7 @@ def train(
 
 
 @contextlib.contextmanager
-def _alone(outputs, name, stopped):
+def _alone(outputs, name, stopped, display):
     """Holds a row against another `reproduce` on the same outputs; tells whether it waited."""
     from filelock import FileLock, Timeout
 
@@ -329,6 +329,8 @@ def _alone(outputs, name, stopped):
         try:
             lock.acquire(timeout=0.5)
         except Timeout:
+            if not waited:
+                display.held(name)
             waited = True
         if stopped():
             lock.release()
@@ -349,7 +351,7 @@ def _here(jobs, outputs, display, options, workers):
     processes = Processes()
 
     def work(job):
-        with _alone(outputs, job.name, processes.stopped.is_set) as waited:
+        with _alone(outputs, job.name, processes.stopped.is_set, display) as waited:
             told = options | {"fresh": options["fresh"] and not waited}
             if left := _left(job, outputs, told["fresh"]):
                 display.started(job)
@@ -402,7 +404,9 @@ def _on_cluster(jobs, outputs, display, options, address):
     display.workers(sum(client.nthreads().values()))
     with client, contextlib.ExitStack() as held:
         names = sorted({job.name for job in jobs})
-        waited = [held.enter_context(_alone(outputs, name, lambda: False)) for name in names]
+        waited = [
+            held.enter_context(_alone(outputs, name, lambda: False, display)) for name in names
+        ]
         pool = held.enter_context(client.get_executor(pure=False, retries=_TRIES - 1))
         fresh = options["fresh"] and not any(waited)
         futures = {}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import filelock
 import nbformat
 import psutil
 import pytest
@@ -187,6 +188,18 @@ def test_two_commands_at_once_share_the_work(folder):
     for file in records(folder):
         runs.read(file)
     assert begun(folder) == 2
+
+
+def test_a_command_says_that_it_waits_for_another(folder):
+    lock = filelock.FileLock(folder / "outputs" / "runs" / ".locks" / f"digits-{ROW[1]}.lock")
+    pathlib.Path(lock.lock_file).parent.mkdir(parents=True)
+    with lock:
+        process = started(folder, *ROW, "--seeds", "1", "--epochs", "1")
+        wait_for(lambda: "waits: another command trains this row" in (folder / "log").read_text())
+        time.sleep(1.5)  # it tries again every half a second, and says so once
+        assert process.poll() is None and not begun(folder)
+    assert process.wait(timeout=200) == 0 and begun(folder) == 1
+    assert (folder / "log").read_text().count("waits: another") == 1
 
 
 def test_damaged_records_are_named_and_trained_again(folder):
