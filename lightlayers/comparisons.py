@@ -137,8 +137,8 @@ def aims(frame):
     """Returns what is reached within the parameters of `AIMS`, by two entries each.
 
     The first was set before the runs: the spatial form of the largest rank that fits, under
-    recipe "corrected". The second is, among all that fit and have three seeds, that with the
-    largest mean accuracy on held-out training images.
+    recipe "corrected". The second is, among all light layers that fit and have three seeds, that
+    with the largest mean accuracy on held-out training images.
 
     Args:
         frame: DataFrame, as `replication.frame` returns it.
@@ -151,6 +151,8 @@ def aims(frame):
     """
     import pandas as pd
 
+    light = [name for name, family in families.FAMILIES.items() if family.ranked]
+    frame = frame[frame["method"].isin(light)]
     lines = []
     for dataset, (most, aim) in AIMS.items():
         ours = frame[(frame["dataset"] == dataset) & frame["held_out"].notna()]

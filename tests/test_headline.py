@@ -63,19 +63,21 @@ def test_what_is_reached_stands_beside_the_paper():
         "5,818",
         "0.9910 ± 0.0025 (3 seeds)",
     ]
-    assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818", "not run"]
+    assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818", "not run", "not run"]
     assert "lacks Conv2D under our recipe" in text
 
 
-def test_conv2d_under_our_recipe_stands_beside_ours():
+def test_plain_layers_under_our_recipe_stand_beside_ours():
     runs = frame(
         ("mnist", "spatial", 9, (0.990, 0.991, 0.992), "corrected"),
         ("mnist", "conv2d", None, (0.993, 0.995, 0.997), "corrected"),
         ("mnist", "conv2d", None, (0.98, 0.98, 0.98)),
+        ("mnist", "separableconv2d", None, (0.985, 0.985, 0.985), "corrected"),
     )
-    sizes = runs["label"].map({"Conv2D": 18818}).fillna(5818).astype(int)
+    sizes = {"Conv2D": 18818, "SeparableConv2D": 3499}
+    sizes = runs["label"].map(sizes).fillna(5818).astype(int)
     text = headline.answer(runs.assign(parameters=sizes, held_out=0.99))
-    assert "| 0.9950 ± 0.0050 with 18,818 |" in text
+    assert "| 0.9950 ± 0.0050 with 18,818 | 0.9850 ± 0.0000 with 3,499 " in text
     assert "lifts Conv2D by +1.5 points (+1.0 to +2.0) on mnist. [corr" in text
     two = runs[(runs["seed"] != 2) | (runs["label"] != "Conv2D")]
     text = headline.answer(two.assign(parameters=5818, held_out=0.99))
