@@ -111,6 +111,13 @@ def shown_sheet(dataset, outputs):
     return target
 
 
+# Where a rank stands beside its point: forms of one size lie close together.
+_BESIDE = {
+    "lightlayers": ((7, -12), "left", "baseline"),
+    "channel": ((-8, -1), "right", "center"),
+}
+
+
 def accuracy_against_parameters(runs, dataset):
     """Returns a figure of test accuracy against parameters, every seed a point.
 
@@ -133,7 +140,9 @@ def accuracy_against_parameters(runs, dataset):
             for rank, row in rows.groupby("rank"):
                 point = row["parameters"].mean(), row["accuracy"].mean()
                 text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
-                axis.annotate(text, point, (7, -12), textcoords="offset points", fontsize=9)
+                offset, side, height = _BESIDE.get(method, ((0, 8), "center", "bottom"))
+                where = {"textcoords": "offset points", "ha": side, "va": height}
+                axis.annotate(text, point, offset, fontsize=9, **where)
     printed = [row for row in published.ROWS if row.dataset == dataset]
     if printed:
         points = [(row.parameters, float(row.accuracy)) for row in printed]

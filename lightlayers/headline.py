@@ -205,4 +205,4 @@ def _apart(frame):
         f"{line['data set']}"
         for line in gains.to_dict("records")
     )
-    return f"the recipe alone lifts Conv2D by {told}. {where} compares the methods under it."
+    return f"the recipe alone changes Conv2D by {told}. {where} compares the methods under it."

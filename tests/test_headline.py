@@ -78,7 +78,7 @@ def test_plain_layers_under_our_recipe_stand_beside_ours():
     sizes = runs["label"].map(sizes).fillna(5818).astype(int)
     text = headline.answer(runs.assign(parameters=sizes, held_out=0.99))
     assert "| 0.9950 ± 0.0050 with 18,818 | 0.9850 ± 0.0000 with 3,499 " in text
-    assert "lifts Conv2D by +1.5 points (+1.0 to +2.0) on mnist. [corr" in text
+    assert "changes Conv2D by +1.5 points (+1.0 to +2.0) on mnist. [corr" in text
     two = runs[(runs["seed"] != 2) | (runs["label"] != "Conv2D")]
     text = headline.answer(two.assign(parameters=5818, held_out=0.99))
     assert "lacks Conv2D under our recipe" in text and "| not run " in text

@@ -167,6 +167,18 @@ def test_every_seed_is_a_point_in_the_figure(runs):
     plt.close("all")
 
 
+def test_ranks_of_forms_of_one_size_can_be_read():
+    rows = (("lightlayers", 5, 9102), ("channel", 10, 8866), ("spatial", 15, 8986))
+    other = record("lightlayers", 1, 42, 0.8, 2615)
+    runs = replication.frame([other, *(record(*row[:2], 42, 0.91, row[2]) for row in rows)])
+    axis = figures.accuracy_against_parameters(runs, "digits").axes[0]
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    plt.close("all")
+
+
 def test_a_seed_at_chance_or_without_a_fault_leaves_the_others_room(runs):
     runs["accuracy"] = [0.96, 0.98, 0.99, 0.1, 0.95, 1.0]
     axis = figures.accuracy_against_parameters(runs, "digits").axes[0]
