@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from operator import methodcaller
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
@@ -20,6 +21,8 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # index.md includes the first
 myst_heading_anchors = 3
+# As JupyterLab and GitHub name a notebook's headings, which its links go by.
+myst_heading_slug_func = methodcaller("replace", " ", "-")
 default_role = "code"  # what Keras' docstrings mean by one backtick
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # Keras describes its own methods

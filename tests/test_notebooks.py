@@ -52,6 +52,14 @@ def test_rules(file):
     assert file.stat().st_size < 400_000
 
 
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_links_within_a_notebook_lead_to_its_headings(file):
+    cells = nbformat.read(file, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    headings = {name.replace(" ", "-") for name in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= headings
+
+
 def test_every_set_up_cell_is_the_same():
     found = {code_cells(nbformat.read(file, as_version=4))[0].source for file in NOTEBOOKS}
     assert len(found) == 1
