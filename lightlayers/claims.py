@@ -358,17 +358,18 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
     return table if value == "accuracy" else table.drop(columns="loss")
 
 
-def decided(table):
-    """Returns the changes that help and those that harm, each as `"no-scale (+9.5)"`.
+def decided(table, name="recipe"):
+    """Returns what gains and what loses, each as `"no-scale (+9.5)"`.
 
     The 95% t-interval of the gain lies above zero, or below, over three pairs of seeds or more.
 
     Args:
-        table: DataFrame, as `ablation` returns it.
+        table: DataFrame, as `ablation` or `comparisons.gains` returns it.
+        name: String, the column that names a line.
     """
     table = table[table["pairs"] >= 3]
     return tuple(
-        [f"{line.recipe} ({line.gain:+.1f})" for line in table[chosen].itertuples()]
+        [f"{line[name]} ({line['gain']:+.1f})" for _, line in table[chosen].iterrows()]
         for chosen in (table["low"] > 0, table["high"] < 0)
     )
 

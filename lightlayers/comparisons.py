@@ -23,7 +23,7 @@ def gains(frame, pairs):
     Returns:
         A `pandas.DataFrame` of the pairs with a common seed: `data set`, `method`, `over`,
         `parameters` (of the one, and in the mean if seeds differ), `of over's` (their share
-        of the other's), `n` (seeds that both have), `gain` (mean difference in points), `low`
+        of the other's), `pairs` (seeds that both have), `gain` (mean difference in points), `low`
         and `high` (its 95% t-interval), missing where there is one seed.
     """
     import pandas as pd
@@ -42,7 +42,7 @@ def gains(frame, pairs):
         ours, others = (sizes[dataset, *each] for each in (one, other))
         sized = [round(ours), f"{ours / others:.0%}"]
         lines.append([dataset, *names, *sized, len(values), *found])
-    columns = "data set,method,over,parameters,of over's,n,gain,low,high".split(",")
+    columns = "data set,method,over,parameters,of over's,pairs,gain,low,high".split(",")
     return pd.DataFrame(lines, columns=columns).round(2)
 
 
@@ -95,11 +95,9 @@ def told(gains):
     """
     sentences = []
     for dataset, lines in gains.groupby("data set", sort=False):
-        judged = lines[lines["n"] >= 3]
-        better, worse = (
-            [f"{line.method} over {line.over} ({line.gain:+.1f})" for line in some.itertuples()]
-            for some in (judged[judged["low"] > 0], judged[judged["high"] < 0])
-        )
+        judged = lines[lines["pairs"] >= 3]
+        pairs = judged["method"] + " over " + judged["over"]
+        better, worse = claims.decided(judged.assign(pair=pairs), "pair")
         open_ = len(judged) - len(better) - len(worse)
         sentence = f"{dataset}: better: {', '.join(better) or 'nothing'}; "
         sentence += f"worse: {', '.join(worse) or 'nothing'}; undecided: {open_} of {len(judged)}"

@@ -196,7 +196,7 @@ def _plain(frame, dataset, label):
 def _apart(frame):
     """What the recipe gives without any of our layers, on the data sets where that is known."""
     gains = comparisons.of_recipes(frame[frame["label"] == "Conv2D"])
-    gains = gains[gains["n"] >= 3]
+    gains = gains[gains["pairs"] >= 3]
     where = "[corrected.ipynb](notebooks/corrected.ipynb)"
     if gains.empty:
         return f"how much each gives is not known yet, since {where} lacks Conv2D under our recipe."
