@@ -55,15 +55,23 @@ def of_recipes(frame, one="corrected", other="paper"):
 
 
 def of_forms(frame, recipe="corrected"):
-    """Returns the gains of the linear forms over the paper's layer.
+    """Returns the gains of the linear forms over the paper's layer, then over SeparableConv2D.
 
-    They are the largest that have no more parameters than it has under recipe "corrected".
+    They are the largest that have no more parameters than the paper's layer under recipe
+    "corrected". SeparableConv2D has no rank: its parameters are what they are, and the spatial
+    form alone stands against it.
     """
     pairs = [
         (data, (families.label(form, rank), recipe), (families.label("lightlayers", k), recipe))
         for data, budgets in runs.FITTING.items()
         for k, fitting in budgets.items()
         for form, rank in zip(("channel", "spatial"), fitting, strict=True)
+    ]
+    separable = families.label("separableconv2d"), recipe
+    pairs += [
+        (data, (families.label("spatial", rank), recipe), separable)
+        for data, budgets in runs.FITTING.items()
+        for _, rank in budgets.values()
     ]
     return gains(frame, pairs)
 

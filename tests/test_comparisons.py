@@ -1,6 +1,7 @@
 """Comparisons of recipes, forms and found ranks: the right pairs, seed by seed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_claims import frame, record
 
@@ -69,6 +70,11 @@ def test_forms_stand_against_the_papers_layer_and_found_ranks_against_uniform_on
     table = comparisons.of_forms(runs_)
     assert table[["method", "over", "gain"]].values.tolist() == [
         ["spatial form (rank 15)", "LightLayers (K = 5)", 11.0]
+    ]
+    separable = frame(("cifar10", "separableconv2d", None, (0.70, 0.73), "corrected"))
+    table = comparisons.of_forms(pd.concat([runs_, separable]))
+    assert table[["method", "over", "gain"]].values.tolist()[1:] == [
+        ["spatial form (rank 15)", "SeparableConv2D", 0.0]
     ]
     table = comparisons.of_ranks(runs_)
     assert table[["method", "over", "gain"]].values.tolist() == [
