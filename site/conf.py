@@ -21,7 +21,7 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["README.md", "**/.ipynb_checkpoints"]  # index.md includes the first
 myst_heading_anchors = 3
-# As JupyterLab and GitHub name a notebook's headings, which its links go by.
+# As JupyterLab names a notebook's headings, which its links go by.
 myst_heading_slug_func = methodcaller("replace", " ", "-")
 default_role = "code"  # what Keras' docstrings mean by one backtick
 autodoc_member_order = "bysource"
