@@ -127,6 +127,8 @@ def accuracy_against_parameters(runs, dataset):
         runs: DataFrame, as `replication.frame` returns it.
         dataset: String, whose published numbers are drawn too, if there are any.
     """
+    from matplotlib.patheffects import withStroke
+
     figure, axis = _axes()
     colors = _colors(list(families.FAMILIES))
     for method, rows in runs.groupby("method", sort=False):
@@ -142,7 +144,9 @@ def accuracy_against_parameters(runs, dataset):
                 text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
                 offset, side, height = _BESIDE.get(method, ((0, 8), "center", "bottom"))
                 where = {"textcoords": "offset points", "ha": side, "va": height}
-                axis.annotate(text, point, offset, fontsize=9, **where)
+                # Readable over the markers of other methods too.
+                halo = [withStroke(linewidth=2.5, foreground="white")]
+                axis.annotate(text, point, offset, fontsize=9, path_effects=halo, **where)
     printed = [row for row in published.ROWS if row.dataset == dataset]
     if printed:
         points = [(row.parameters, float(row.accuracy)) for row in printed]

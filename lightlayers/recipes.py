@@ -53,6 +53,8 @@ class Recipe:
         dense_scale: `None` or `"paper"`, the `scale` of their dense layer.
         factor_initializer: String, of the linear forms, as in `LightConv2D`.
         product_l2: Float, the L2 penalty on the product of the linear forms' factors.
+        revised: Tuple of (method, version), where a change of what the recipe computes is one
+            for these methods only, so that the stored runs of the others stay good.
     """
 
     name: str
@@ -73,6 +75,11 @@ class Recipe:
     dense_scale: str | None = "paper"
     factor_initializer: str = "independent"
     product_l2: float = 0.0
+    revised: tuple = ()
+
+    def version_of(self, method):
+        """Returns the version of what the recipe computes with a method."""
+        return dict(self.revised).get(method, self.version)
 
     def schedule(self, dataset):
         """Returns the `Schedule` of a data set."""
@@ -139,6 +146,8 @@ CORRECTED = Recipe(
     dense_shortcut=True,
     dense_where_cheaper=True,
     momentum=0.9,
+    bias_initializer="zeros",
+    revised=(("lightlayers", 2),),  # before, as the authors' code: no other method has such biases
     kernel_l2=0.0,
     dense_rank=None,
     dense_scale=None,
@@ -188,6 +197,6 @@ def describe(names, dataset):
         recipe = get(name)
         settings = vars(recipe.schedule(dataset)) | vars(recipe)
         columns[name] = {key: str(settings[key]).replace("None", "none") for key in settings}
-    table = pd.DataFrame(columns).drop(["name", "version", "schedules"])
+    table = pd.DataFrame(columns).drop(["name", "version", "revised", "schedules"])
     differs = table.nunique(axis=1) > 1
     return table if len(names) == 1 else table[differs]

@@ -38,7 +38,7 @@ def test_experiments_compare_what_they_say():
     }
     assert found < rows
     planned = runs.plan_experiment("starts")
-    assert len(planned) == 2 * 4 * 5 and {run.recipe for run in planned} == {
+    assert len(planned) == 2 * 4 * 5 + 2 * 5 and {run.recipe for run in planned} == {
         "corrected",
         *recipes.STARTS,
     }

@@ -104,6 +104,7 @@ def test_options_of_the_corrected_recipe_reach_every_method(method, dataset):
         # Between the paper's factors no normalisation takes the bias's place.
         biased = getattr(layer, "form", None) == "paper"
         assert layer in norms or layer.use_bias == biased
+        assert not biased or not np.any(layer.intermediate_bias)
     assert {types[name] for name in types if name.endswith("shortcut")} <= {"Conv2D"}
     assert types["classes"] == "Dense" and not network.losses
 

@@ -60,6 +60,14 @@ def test_recipe_version_and_data_are_in_the_id(monkeypatch):
     assert RUN.id != known
 
 
+def test_a_revision_for_one_method_leaves_the_runs_of_others_good(monkeypatch):
+    runs_ = [Run("digits", method, rank) for method, rank in (("lightlayers", 2), ("conv2d", None))]
+    light, dense = (run.id for run in runs_)
+    revised = recipes.dataclasses.replace(recipes.PAPER, revised=(("lightlayers", 2),))
+    monkeypatch.setitem(recipes.RECIPES, "paper", revised)
+    assert runs_[0].id != light and runs_[1].id == dense
+
+
 def test_defaults_are_the_recipe_and_the_whole_data_set():
     run = Run("cifar10", "conv2d")
     assert (run.epochs, run.train_size, run.test_size) == (20, 50000, 10000)
