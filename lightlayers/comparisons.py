@@ -23,12 +23,13 @@ def gains(frame, pairs):
     Returns:
         A `pandas.DataFrame` of the pairs with a common seed: `data set`, `method`, `over`,
         `parameters` (of the one, and in the mean if seeds differ), `of over's` (their share
-        of the other's), `pairs` (seeds that both have), `gain` (mean difference in points), `low`
-        and `high` (its 95% t-interval), missing where there is one seed.
+        of the other's), `multiply-adds` (the share of these), `pairs` (seeds that both have),
+        `gain` (mean difference in points), `low` and `high` (its 95% t-interval), missing where
+        there is one seed.
     """
     import pandas as pd
 
-    sizes = frame.groupby(["dataset", "label", "recipe"])["parameters"].mean()
+    sizes = frame.groupby(["dataset", "label", "recipe"])[["parameters", "multiply_adds"]].mean()
     lines = []
     for dataset, one, other in pairs:
         values = claims.paired(frame, dataset, one, other)
@@ -39,10 +40,11 @@ def gains(frame, pairs):
         names = [
             label if one[1] == other[1] else f"{label}, {recipe}" for label, recipe in (one, other)
         ]
-        ours, others = (sizes[dataset, *each] for each in (one, other))
-        sized = [round(ours), f"{ours / others:.0%}"]
+        ours, others = (sizes.loc[(dataset, *each)] for each in (one, other))
+        sized = [round(ours["parameters"]), *(ours / others).map("{:.0%}".format)]
         lines.append([dataset, *names, *sized, len(values), *found])
-    columns = "data set,method,over,parameters,of over's,pairs,gain,low,high".split(",")
+    columns = "data set,method,over,parameters,of over's,multiply-adds,pairs,gain,low,high"
+    columns = columns.split(",")
     return pd.DataFrame(lines, columns=columns).round(2)
 
 
@@ -95,14 +97,16 @@ def of_ranks(frame, recipe="corrected"):
     return gains(frame, pairs)
 
 
-def told(gains):
+def told(gains, names):
     """Returns what gains tell, one sentence for each data set.
 
     Args:
         gains: DataFrame, as `gains` returns it. Lines with fewer than three seeds say nothing.
+        names: List of strings, the data sets.
     """
     sentences = []
-    for dataset, lines in gains.groupby("data set", sort=False):
+    for dataset in names:
+        lines = gains[gains["data set"] == dataset]
         judged = lines[lines["pairs"] >= 3]
         pairs = judged["method"] + " over " + judged["over"]
         better, worse = claims.decided(judged.assign(pair=pairs), "pair")

@@ -149,7 +149,7 @@ def stuck(runs):
 
 
 def _reached(frame):
-    """What our layers reach within the parameters of one of the paper's rows, if anything."""
+    """What light layers reach within the parameters of one of the paper's rows, if anything."""
     import pandas as pd
 
     aims = comparisons.aims(frame)
@@ -166,16 +166,18 @@ def _reached(frame):
         lines.append(line)
     if not lines:
         return []
-    columns = ["data set", "fitting", "our layer and recipe", "parameters", "test accuracy"]
+    columns = ["data set", "fitting", "light layer and recipe", "parameters", "test accuracy"]
     columns += ["the paper's LightLayers", "its Conv2D"]
-    columns += [f"{label}, our recipe" for label in _PLAIN]
+    columns += [f"{label}, recipe corrected" for label in _PLAIN]
     table = pd.DataFrame(lines, columns=columns).to_markdown(index=False, disable_numparse=True)
     return [
-        "Past the paper: what our linear layers reach within the parameters of its LightLayers, "
-        "with the same epochs and without augmentation. Layer and recipe (the training protocol) "
-        "are those that are best on held-out training images, of all light layers that fit and "
-        "have three seeds; `fitting` counts these. ± is half the 95% t-interval of the mean. Both "
-        f"differ from the paper's: {_apart(frame)}",
+        "Past the paper: what networks of light layers reach that end within the parameters of its "
+        "LightLayers, with the same epochs and without augmentation. Layer and recipe (the "
+        "training protocol) are those that are best on held-out training images, of all stored "
+        "rows that fit and have three seeds; `fitting` counts these. ± is half the 95% t-interval "
+        f"of the mean. Both differ from the paper's: {_apart(frame)} Recipe product-l2 is "
+        "corrected and a penalty that only light layers can have. Nothing was tuned for Conv2D or "
+        "SeparableConv2D.",
         table,
     ]
 
@@ -199,10 +201,12 @@ def _apart(frame):
     gains = gains[gains["pairs"] >= 3]
     where = "[corrected.ipynb](notebooks/corrected.ipynb)"
     if gains.empty:
-        return f"how much each gives is not known yet, since {where} lacks Conv2D under our recipe."
+        return f"how much each gives is not known yet: {where} lacks Conv2D under corrected."
     told = ", ".join(
         f"{line['gain']:+.1f} points ({line['low']:+.1f} to {line['high']:+.1f}) on "
         f"{line['data set']}"
         for line in gains.to_dict("records")
     )
-    return f"the recipe alone changes Conv2D by {told}. {where} compares the methods under it."
+    return (
+        f"recipe corrected alone changes Conv2D by {told}. {where} compares the methods under it."
+    )

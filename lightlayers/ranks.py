@@ -213,9 +213,9 @@ def greedy(spectra, costs, budget):
 
     It is not the optimum, but near: under one limit it keeps less by at most what the first
     step that does not fit would add. `lightlayers bench ranks` measures how much: on kernels
-    of trained networks less than 1%. What it keeps is a sum over layers, so a small budget can
-    leave a dear layer at rank 1, which narrows the whole network: look at the plan, or take
-    `product`.
+    of networks halfway through training about 1% at most. What it keeps is a sum over layers,
+    so a small budget can leave a dear layer at rank 1, which narrows the whole network: look at
+    the plan, or take `product`.
 
     Args:
         spectra: List of `Spectrum`, one for each layer.

@@ -52,11 +52,11 @@ def test_gains_are_paired():
         ("mnist", "conv2d", None, (0.93, 0.95, 0.94), "corrected"),
         ("mnist", "spatial", 9, (0.5, 0.5, 0.5), "corrected"),
     )
-    found.loc[found["recipe"] == "corrected", "parameters"] = 120
-    found.loc[found["recipe"] == "paper", "parameters"] = 160
+    found.loc[found["recipe"] == "corrected", ["parameters", "multiply_adds"]] = 120, 400
+    found.loc[found["recipe"] == "paper", ["parameters", "multiply_adds"]] = 160, 200
     # 3, 4 and 2 points: mean 3, t(0.975, 2) · 1 / sqrt(3) = 2.48.
     assert comparisons.of_recipes(found).values.tolist() == [
-        ["mnist", "Conv2D, corrected", "Conv2D, paper", 120, "75%", 3, 3.0, 0.52, 5.48]
+        ["mnist", "Conv2D, corrected", "Conv2D, paper", 120, "75%", "200%", 3, 3.0, 0.52, 5.48]
     ]
 
 
@@ -101,14 +101,16 @@ def test_what_gains_tell_is_said_for_each_data_set():
     )
 
     def told(*pairs):
-        return comparisons.told(comparisons.gains(found, pairs))
+        return comparisons.told(comparisons.gains(found, pairs), dict.fromkeys(p[0] for p in pairs))
 
     up, down, none = ("mnist", *labels), ("mnist", *labels[::-1]), ("mnist", labels[0], labels[0])
     assert told(up, none) == [
         "mnist: better: Conv2D, a over Conv2D, b (+3.0); worse: nothing; undecided: 1 of 2"
     ]
     assert "better: nothing; worse: Conv2D, b over Conv2D, a (-3.0)" in told(down)[0]
-    assert told(("cifar10", *labels)) == ["cifar10: fewer than three pairs of seeds"]
+    few = "cifar10: fewer than three pairs of seeds"
+    assert told(("cifar10", *labels)) == [few]
+    assert comparisons.told(comparisons.gains(found, []), ["cifar10"]) == [few]
 
 
 def test_the_figure_of_chosen_ranks_has_every_seed_and_each_mean_in_the_same_colours():

@@ -64,7 +64,7 @@ def test_what_is_reached_stands_beside_the_paper():
         "0.9910 ± 0.0025 (3 seeds)",
     ]
     assert cells[5:] == [".9775 with 6,135", ".9887 with 18,818", "not run", "not run"]
-    assert "lacks Conv2D under our recipe" in text
+    assert "lacks Conv2D under corrected" in text
 
 
 def test_plain_layers_under_our_recipe_stand_beside_ours():
@@ -81,7 +81,7 @@ def test_plain_layers_under_our_recipe_stand_beside_ours():
     assert "changes Conv2D by +1.5 points (+1.0 to +2.0) on mnist. [corr" in text
     two = runs[(runs["seed"] != 2) | (runs["label"] != "Conv2D")]
     text = headline.answer(two.assign(parameters=5818, held_out=0.99))
-    assert "lacks Conv2D under our recipe" in text and "| not run " in text
+    assert "lacks Conv2D under corrected" in text and "| not run " in text
 
 
 def test_single_changes_that_lift_cifar100_are_named():
