@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 
@@ -264,6 +265,19 @@ np.save(file, [float(loop.train(x, y, order)[0][0]) for order in orders])
         losses.append(np.load(file))
     assert len(losses[0]) == 10 and np.ptp(losses[0]) > 1e-3
     np.testing.assert_allclose(*losses, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="it is TensorFlow's")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have none")
+def test_onednn_computes_on_every_processor():
+    # Where TensorFlow chooses, the processor decides: without it training takes twice as long.
+    code = (
+        "from lightlayers import backend; backend.load()\n"
+        "from tensorflow.python.util import _pywrap_util_port as port\n"
+        "assert port.IsMklEnabled()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 TOGETHER = """
