@@ -253,7 +253,9 @@ def _plain_log_ticks(axis, values):
 
 
 def learning_curves(records):
-    """Returns a figure of test accuracy after each epoch: mean line, range over the seeds.
+    """Returns a figure of accuracy after each epoch: mean line, range over the seeds.
+
+    It is on the images that the recipe watches: the test set or held-out training images.
 
     Args:
         records: List of records of one data set.
@@ -281,7 +283,8 @@ def learning_curves(records):
         axis.plot(mean.index, mean, marker="" if len(mean) > 1 else "o")
         axis.set_title(label)
     figure.supxlabel("epoch")
-    figure.supylabel("test accuracy")
+    held_out = any(record["recipe"]["validation"] == "held-out" for record in records)
+    figure.supylabel("accuracy on held-out images" if held_out else "test accuracy")
     return figure
 
 

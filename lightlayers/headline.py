@@ -85,6 +85,9 @@ def _answers(frame, cells, judged):
             f"{cell.dataset} {cell.method} ({cell.published}, ours {cell.mean})"
             for cell in ours[ours["verdict"].isin(["CLOSE", "DIFFERENT"])].itertuples()
         )
+        if not count:
+            yield f"**{name}**: none judged yet."
+            continue
         yield (
             f"**{name}**: {count - out} of {count} lie in our 95% prediction interval. Outside: "
             f"{names or 'none'}. So many would be by chance with p = {chance:.2g}."

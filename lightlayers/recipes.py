@@ -196,6 +196,8 @@ def describe(names, dataset):
     for name in names:
         recipe = get(name)
         settings = vars(recipe.schedule(dataset)) | vars(recipe)
+        if settings["plateau_patience"] is None:
+            settings["stop_patience"] = None
         columns[name] = {key: str(settings[key]).replace("None", "none") for key in settings}
     table = pd.DataFrame(columns).drop(["name", "version", "revised", "schedules"])
     differs = table.nunique(axis=1) > 1

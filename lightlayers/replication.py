@@ -13,7 +13,8 @@ _COLUMNS = (
 ).split()
 VERDICTS = ("REPLICATED", "CONSISTENT, IMPRECISE", "CLOSE", "DIFFERENT", "NOT RUN")
 MEASURES = {"accuracy": "accuracy", "loss": "loss", "cross-entropy": "cross_entropy"}
-# Fixed before anything was run: points of accuracy as a fraction, share of a loss.
+# Older than any row with the three seeds that a verdict needs: points of accuracy as a fraction,
+# share of a loss.
 TOLERANCES = {"accuracy": 0.01, "mnist accuracy": 0.005, "loss": 0.10}
 
 
@@ -419,21 +420,26 @@ def conclusions(runs):
 
     Returns:
         List of strings. Each gives the mean of the paired differences over the seeds,
-        with its 95% t-interval.
+        with its 95% t-interval, and in how many of them the method is below: one seed that
+        learns nothing can widen the interval beyond what is possible.
     """
     base = runs[runs["method"] == "conv2d"].set_index("seed")
     if base.empty:
-        return ["Conv2D is not among the rows: nothing to compare with."]
+        return ["No run of Conv2D is stored: nothing to compare with."]
     lines = []
     for label, row in runs[runs["method"] != "conv2d"].groupby("label", sort=False):
         both = row.set_index("seed").join(base, rsuffix="_base", how="inner")
+        if both.empty:
+            lines.append(f"{label} shares no seed with Conv2D yet.")
+            continue
         share = both["parameters"].iloc[0] / both["parameters_base"].iloc[0]
         points = 100 * (both["accuracy"] - both["accuracy_base"])
         line = f"{label} has {share:.0%} of Conv2D's parameters and is {points.mean():+.1f} points "
         line += "of accuracy from it"
         if len(points) > 1:
             _, low, high = mean_interval(points)
-            line += f" (95% interval {low:+.1f} to {high:+.1f}, {len(points)} seeds)"
+            below = f"below it in {(points < 0).sum()} of {len(points)} seeds"
+            line += f" (95% interval {low:+.1f} to {high:+.1f}; {below})"
         lines.append(line + ".")
     return lines
 

@@ -88,19 +88,25 @@ def test_costs_are_of_the_networks_that_the_claims_are_about():
     assert verdicts(runs, 6) == {"smaller weight file, of Conv2D's": "NOT RUN"}
     found = verdicts(runs, 5, timings)
     assert found["less computation: inference time, of Conv2D's"] == "HOLDS IN PART"
-    assert found["less computation: training time, of Conv2D's"] == "FAILS"
+    assert found["less computation: training time, of Conv2D's"] == "UNDECIDED"
     assert found["less computation: training memory, of Conv2D's"] == "HOLDS"
     assert found["as efficient as Conv2D"] == "HOLDS IN PART"
-    assert found["as efficient as Dense: multiply-adds of the last layer, of Dense's"] == "HOLDS"
+    # 32 → 10 has 5% more, which is no less than what counts as equal.
+    dense = found["as efficient as Dense: multiply-adds of the last layer, of Dense's"]
+    assert dense == "HOLDS IN PART"
     # Memory is counted, times scatter: within 30% they are equal.
     for ratio, verdict in ((1.04, "HOLDS"), (1.06, "HOLDS IN PART"), (1.31, "FAILS")):
         alike = timings | {"rows": [row | {"ratio": ratio} for row in rows]}
         assert verdicts(runs, 5, alike)["as efficient as Conv2D"] == verdict
-    for ratio, verdict in ((0.69, "HOLDS"), (0.71, "FAILS")):
+    for ratio, verdict in ((0.69, "HOLDS"), (0.71, "UNDECIDED")):
         alike = timings | {"rows": [row | {"ratio": ratio} for row in rows]}
         alike = verdicts(runs, 5, alike)
         assert alike["less computation: training time, of Conv2D's"] == verdict
         assert alike["less computation: training memory, of Conv2D's"] == "HOLDS"
+    # Some slower and none faster.
+    mixed = [row | {"ratio": 1.31 if row["dataset"] == "mnist" else 1.0} for row in rows]
+    mixed = verdicts(runs, 5, timings | {"rows": mixed})
+    assert mixed["less computation: training time, of Conv2D's"] == "FAILS"
 
 
 def test_times_are_equal_within_what_the_same_network_differs_by():

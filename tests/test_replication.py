@@ -69,8 +69,11 @@ def test_conclusions_pair_the_seeds(runs):
     (line,) = replication.conclusions(runs)
     # Differences -19, -18, -17 points: mean -18, t(0.975, 2) · 1 / sqrt(3) = 2.48.
     assert "50% of Conv2D's parameters" in line
-    assert "-18.0 points" in line and "-20.5 to -15.5, 3 seeds" in line
-    assert "not among" in replication.conclusions(runs[runs["method"] != "conv2d"])[0]
+    assert "-18.0 points" in line and "-20.5 to -15.5; below it in 3 of 3 seeds" in line
+    light = runs["method"] != "conv2d"
+    assert "No run of Conv2D is stored" in replication.conclusions(runs[light])[0]
+    apart = replication.conclusions(runs[light != (runs["seed"] == runs["seed"].iloc[0])])
+    assert apart == ["LightLayers (K = 2) shares no seed with Conv2D yet."]
 
 
 def test_networks_takes_the_timings_of_its_own_rows(runs):
