@@ -217,9 +217,21 @@ def _reproduce(options):
         print(f"\ntables    {pathlib.Path(options.outputs, 'tables')}")
         print(f"figures   {pathlib.Path(options.outputs, 'figures')}")
         print(f"notebook  {executed}")
+        usual = name in runs.NAMES and result == runs.result_name(name, runs.usual_recipe(name))
+        if usual and (more := _besides(options.outputs, name, plans[name])):
+            print(f"They lack {more} stored runs: `lightlayers report` gives the results of all.")
     for job in failed:
         print(f"failed: {job.name}: {job.error}")
     return 1 if failed else 0
+
+
+def _besides(outputs, name, planned):
+    """How many whole runs are stored besides those planned, which `report` would show too."""
+    if name in runs.EXPERIMENTS:
+        every = runs.plan_experiment(name, outputs=outputs)
+    else:
+        every = runs.plan(name, recipe=runs.usual_recipe(name), outputs=outputs)
+    return len(runs.stored(outputs, [run for run in every if run not in planned])[0])
 
 
 def _compare(planned, outputs, stored):
@@ -358,10 +370,12 @@ def _bench(options):
         return 0
     import pandas as pd
 
-    name = "bench-grid" if len(options.variants) == 2 else "bench-grid-parts"
+    name = "bench-grid" if options.variants == ["fit", "suite"] else "bench-grid-parts"
     target = pathlib.Path(options.outputs, "tables", f"{name}.csv")
     # The last row is the mean of the others.
-    _keep_measured(target, planned, lambda: pd.read_csv(target).to_dict("records")[:-1])
+    stored = _keep_measured(target, planned, lambda: pd.read_csv(target).to_dict("records")[:-1])
+    columns = {column.partition(" ")[0] for column in (stored or [{}])[0]}
+    _refuse_loss(target, [each for each in bench.GRID if each in columns - set(options.variants)])
     for variant in options.variants:
         print(f"{variant:10} {bench.GRID[variant]}")
     table = bench.grid(planned, options.variants, options.steps)
@@ -371,18 +385,24 @@ def _bench(options):
 
 
 def _keep_measured(file, planned, stored):
-    """Refuses to replace stored measurements by fewer."""
+    """Refuses to replace stored measurements by fewer, and returns them."""
     if not file.exists():
-        return
+        return []
     try:
-        names = {f"{each['dataset']} {each.get('row', '')}".strip() for each in stored()}
+        found = stored()
+        names = {f"{each['dataset']} {each.get('row', '')}".strip() for each in found}
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"{file} is no measurement that can be read ({type(error).__name__}): move it away, or "
             "choose other --outputs."
         ) from None
     planned = {key for run in planned for key in (run.dataset, f"{run.dataset} {run.row}")}
-    if lost := sorted(names - planned):
+    _refuse_loss(file, sorted(names - planned))
+    return found
+
+
+def _refuse_loss(file, lost):
+    if lost:
         raise ValueError(
             f"{file} also has {', '.join(lost)}: measure these as well, or choose other --outputs."
         )

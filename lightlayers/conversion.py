@@ -1,5 +1,6 @@
 """Dense and Conv2D to light layers and back: single layers, and whole models by a plan."""
 
+import contextlib
 import fnmatch
 import json
 import math
@@ -33,7 +34,10 @@ def build_like(new, layer):
     shape = [None] * (4 if isinstance(layer, keras.layers.Conv2D) else 2)
     for axis, size in layer.input_spec.axes.items():
         shape[axis] = size
-    new.build(tuple(shape))
+    with contextlib.ExitStack() as scopes:  # optimisers may be chosen by a weight's path
+        for part in (layer.path or "").split("/")[:-1]:
+            scopes.enter_context(keras.name_scope(part))
+        new.build(tuple(shape))
     return new
 
 
@@ -365,7 +369,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     if form not in FORMS:
         raise ValueError(f"A Conv2D converts to form {FORMS}. Received: form={form!r}")
     rule = rule if callable(rule) else ranks.get(rule)
-    limits = budget.limits
+    limits = ranks.limits_of(budget)
     found = applications(model)
     exclude = [exclude] if isinstance(exclude, str) else exclude
     for pattern in exclude:
@@ -522,19 +526,32 @@ def rebuild(model, replace):
     keras.config.set_dtype_policy(model.dtype_policy)
     try:
         rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+        for old, new in copies:
+            _continue(old, new)
+        if not model.trainable:
+            rebuilt.trainable = False
+        if model.compiled:
+            # Again: an optimiser may start from copies of the weights, which are there now only.
+            rebuilt.compile_from_config(model.get_compile_config())
     finally:
         keras.config.set_dtype_policy(policy)
-    for old, new in copies:
-        for source, target in paired(old, new):
-            target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
-        for one, two in _inside(old, new):
-            if getattr(one, "lora_enabled", False):
-                two.lora_alpha = one.lora_alpha  # Keras' own build resets it
-            if isinstance(two, keras.layers.Normalization):
-                two.finalize_state()  # it keeps what follows from its weights
-    if not model.trainable:
-        rebuilt.trainable = False
     return rebuilt
+
+
+def _continue(old, new):
+    """Gives a copy of a layer the weights and the state that no configuration holds."""
+    for one, two in _inside(old, new):  # from the outside in, as it is handed down
+        if two.trainable != one.trainable:
+            two.trainable = one.trainable
+    for source, target in paired(old, new):
+        target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
+        if target.trainable != source.trainable:
+            target.trainable = source.trainable
+    for one, two in _inside(old, new):
+        if getattr(one, "lora_enabled", False):
+            two.lora_alpha = one.lora_alpha  # Keras' own build resets it
+        if isinstance(two, keras.layers.Normalization):
+            two.finalize_state()  # it keeps what follows from its weights
 
 
 def convert(model, plan):

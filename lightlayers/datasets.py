@@ -70,11 +70,14 @@ class Data:
         )
 
 
-def fingerprint(data):
-    """Returns a digest of both splits that does not depend on the order within a split.
+def fingerprint(data, ordered=False):
+    """Returns a digest of both splits.
 
     Args:
         data: A `Data`.
+        ordered: Boolean, whether it depends on the order within a split, which decides what is
+            held out and, without shuffling, what is learned; the shape of the images is in it
+            too. Defaults to `False`.
 
     Returns:
         String, 16 hexadecimal digits.
@@ -85,7 +88,8 @@ def fingerprint(data):
             hashlib.sha256(int(label).to_bytes(2, "little") + pixels.tobytes()).digest()
             for pixels, label in zip(x, y, strict=True)
         )
-        whole.update(hashlib.sha256(b"".join(sorted(images))).digest())
+        images = (repr(x.shape).encode(), *images) if ordered else sorted(images)
+        whole.update(hashlib.sha256(b"".join(images)).digest())
     return whole.hexdigest()[:16]
 
 
@@ -220,6 +224,8 @@ def load(name):
     >>> load("digits").x_train.shape
     (1437, 8, 8, 1)
     """
+    from lightlayers import networks
+
     if name not in (*NAMES, *FILES):
         raise ValueError(f"Unknown data set. Expected one of {list(NAMES)}. Received: {name!r}")
     folder = os.environ.get(VARIABLE)
@@ -230,14 +236,20 @@ def load(name):
         source, data = "scikit-learn's digits", _standardize("digits", _digits())
     elif path is not None and path.exists():
         source, data = str(path), _standardize(path, _from_folder(path))
+    elif path is not None and not path.parent.is_dir():
+        raise DataError(f"{VARIABLE} names no folder. Received: {VARIABLE}={folder!r}")
     else:
         source = f"keras.datasets.{name}"
         data = _standardize(source, _from_keras(name))
-    found = fingerprint(data)
+    found = fingerprint(data, name in FILES)
     if found != FINGERPRINTS[name]:
         raise DataError(
             f"{source} is not the {name} that the results belong to: expected fingerprint "
             f"{FINGERPRINTS[name]}. Received: {found}. Replace it by the original."
+        )
+    if (shape := data.x_train.shape[1:]) != networks.specification(name)[0]:
+        raise DataError(
+            f"{source}: expected images of {networks.specification(name)[0]}. Received: {shape}"
         )
     return data
 

@@ -23,6 +23,7 @@ SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
+    "NPROC": "1",  # which XLA obeys
 }
 DAY = 24 * 3600
 
@@ -173,7 +174,10 @@ def papermill(source, target, parameters, kernel=None, timeout=DAY, environment=
     command += ["--cwd", str(pathlib.Path(source).parent)]
     command += ["--no-progress-bar", "--log-level", "ERROR"]
     command += ["--execution-timeout", str(timeout), *(["-k", kernel] if kernel else [])]
-    code, complaint = (within or Processes()).run(command, environment or {})
+    environment = dict(environment or {})
+    if folder := os.environ.get(datasets.VARIABLE):
+        environment[datasets.VARIABLE] = os.path.abspath(folder)  # the kernel works elsewhere
+    code, complaint = (within or Processes()).run(command, environment)
     if not code:
         return ""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()] or ["no message"]
@@ -236,8 +240,8 @@ def perform_remotely(job):
     """What a Dask worker does: train in a folder of its own, and send the records back.
 
     Args:
-        job: Dictionary with the entries `version`, `fingerprint`, `runs`, `notebook` (its
-            text) and `options`.
+        job: Dictionary with the entries `version`, `fingerprint`, `runs`, `ids` (theirs),
+            `notebook` (its text) and `options`.
 
     Returns:
         Dictionary with `records` and `error`.
@@ -251,6 +255,9 @@ def perform_remotely(job):
     planned = [runs.Run(**run) for run in job["runs"]]
     if (known := datasets.FINGERPRINTS[planned[0].dataset]) != job["fingerprint"]:
         error = f"the worker knows the data as {known}, expected {job['fingerprint']}"
+        return {"records": [], "error": error}
+    if [run.id for run in planned] != job["ids"]:
+        error = f"the worker has another version of recipe {planned[0].recipe!r}: install this one"
         return {"records": [], "error": error}
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder, f"{planned[0].dataset}.ipynb")
@@ -418,6 +425,7 @@ def _on_cluster(jobs, outputs, display, options, address):
                 "version": lightlayers.__version__,
                 "fingerprint": datasets.FINGERPRINTS[job.runs[0].dataset],
                 "runs": [dataclasses.asdict(run) for run in job.runs],
+                "ids": [run.id for run in job.runs],
                 "notebook": notebook(job.runs[0].dataset).read_text(),
                 "options": options,
             }

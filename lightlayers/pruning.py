@@ -7,6 +7,7 @@ import numpy as np
 
 from lightlayers import conversion
 from lightlayers.layers import LightConv2D, LightDense
+from lightlayers.ranks import limits_of
 
 
 def _energies(layer):
@@ -30,8 +31,11 @@ def _energies(layer):
 
 def _optimizers(optimizer):
     """Returns an optimiser and those in it: LossScaleOptimizer has one, MultiOptimizer several."""
-    inner = getattr(optimizer, "inner_optimizer", None)
-    return [one for one in (optimizer, inner, *getattr(optimizer, "_inner_optimizers", ())) if one]
+    if optimizer is None:
+        return []
+    inner = [getattr(optimizer, "inner_optimizer", None)]
+    inner += getattr(optimizer, "_inner_optimizers", ())
+    return [optimizer, *(one for each in inner for one in _optimizers(each))]
 
 
 def _slots(optimizer, variable):
@@ -52,8 +56,8 @@ def _slots(optimizer, variable):
     return [slot for slot in found if slot.shape == variable.shape]
 
 
-def _clear(layer, kept, optimizer):
-    """Zeroes all but the kept directions, and what the optimiser remembers of them.
+def _clear(layer, kept, model):
+    """Zeroes all but the kept directions, and what the model's optimisers remember of them.
 
     Both sides of a direction at zero have no gradient, so it stays there, whatever
     compiled the training step: no shape changes, nothing is traced again.
@@ -64,7 +68,11 @@ def _clear(layer, kept, optimizer):
     if getattr(layer, "intermediate_bias", None) is not None:
         masks.append((layer.intermediate_bias, columns))
     for variable, mask in masks:
-        slots = _slots(optimizer, variable)
+        # A model with a training step of its own may have more than one.
+        optimizers = [
+            one for one in vars(model).values() if isinstance(one, keras.optimizers.Optimizer)
+        ]
+        slots = [slot for one in optimizers for slot in _slots(one, variable)]
         # Divided by, even where nothing changes: without a gradient it changes no weight. Not so
         # the gradients that wait for their step, which would bring the direction back.
         slots = [
@@ -83,6 +91,10 @@ def _revives(layer):
     return keras.ops.convert_to_numpy(between(zeros)).any()
 
 
+def _has_weights_between(layer):
+    return bool(getattr(getattr(layer, "intermediate_activation", None), "variables", ()))
+
+
 class RankSchedule(keras.callbacks.Callback):
     """Lowers the ranks of a model's light layers during training, down to a budget.
 
@@ -93,8 +105,8 @@ class RankSchedule(keras.callbacks.Callback):
     `budget + (start - budget) (1 - t)³`, t being the share of these epochs that are done and
     start what the model costs when `fit` begins, also where it goes on. Each layer keeps one
     direction at least, the others keep their weights and the optimiser's moments, and the
-    last model costs at most one direction less than the budget. `squeeze` returns it without
-    the zeros.
+    last model costs at most one direction less than the budget. Frozen layers stay as they are.
+    `squeeze` returns the model without the zeros.
 
     In the list of callbacks it stands after `EarlyStopping(restore_best_weights=True)`: Keras
     ends them in that order, and the best weights may hold directions that were dropped since,
@@ -110,7 +122,8 @@ class RankSchedule(keras.callbacks.Callback):
     Raises:
         ValueError: At the start of training, if the model can't reach the budget, the budget
             is of multiply-adds and some are not known, as in `plan`, or an
-            `intermediate_activation` is not zero at zero: its directions would come back.
+            `intermediate_activation` is not zero at zero (its directions would come back) or has
+            weights.
 
     Example:
 
@@ -134,7 +147,7 @@ class RankSchedule(keras.callbacks.Callback):
                 f"Argument `epochs` must be a positive integer. Received: epochs={epochs!r}"
             )
         self.epochs = epochs
-        self._budget = np.array(budget.limits)
+        self._budget = np.array(limits_of(budget))
         self._held = np.isfinite(self._budget)  # what has no limit has no say
         self._limits = self._budget[self._held]
 
@@ -150,9 +163,15 @@ class RankSchedule(keras.callbacks.Callback):
                 merged = getattr(layer, "implementation", "") == "merged"
                 each = 0 if merged else macs[path] // layer.rank
                 price = np.array([layer.parameters_per_rank, each])[self._held]
-                if price.any():  # else dropping some would spare nothing
+                # Else dropping some would spare nothing, or the others could not make up for it.
+                if price.any() and layer.trainable_variables:
                     self._prices[layer] = price
         for path, (layer, _) in applied.items():
+            if layer in self._prices and _has_weights_between(layer):
+                raise ValueError(
+                    "The weights of an activation between the factors can't be cut with them. "
+                    f"Received: layer {path!r} with {layer.intermediate_activation!r}"
+                )
             if layer in self._prices and _revives(layer):
                 raise ValueError(
                     "A direction at zero stays there only where the activation between the "
@@ -197,11 +216,11 @@ class RankSchedule(keras.callbacks.Callback):
             dropped.add(layer)
         self._kept |= {layer: alive[layer] for layer in dropped}
         for layer in dropped:
-            _clear(layer, alive[layer], self.model.optimizer)
+            _clear(layer, alive[layer], self.model)
 
     def on_train_end(self, logs=None):
         for layer, kept in self._kept.items():
-            _clear(layer, kept, self.model.optimizer)
+            _clear(layer, kept, self.model)
         cost = self._cost(ranks(self.model))
         if (cost > self._limits).any():
             warnings.warn(
@@ -214,10 +233,18 @@ class RankSchedule(keras.callbacks.Callback):
 
 
 def ranks(model):
-    """Returns `{layer: rank}` of a model's light layers, directions at zero not counted."""
+    """Returns `{layer: rank}` of a model's light layers, directions at zero not counted.
+
+    They are where an activation between the factors makes something of zero, or can't be cut.
+    """
     layers = [layer for layer, _ in conversion.applications(model, own=True).values()]
     light = [layer for layer in layers if isinstance(layer, LightDense | LightConv2D)]
-    return {layer: max(1, int((_energies(layer) > 0).sum())) for layer in light}
+    return {
+        layer: layer.rank
+        if _has_weights_between(layer) or _revives(layer)
+        else max(1, int((_energies(layer) > 0).sum()))
+        for layer in light
+    }
 
 
 def _go_on(model, new, cut):

@@ -95,6 +95,15 @@ class Budget:
         return tuple(math.inf if limit is None else limit for limit in (self.parameters, self.macs))
 
 
+def limits_of(budget):
+    """Returns the limits of what should be a `Budget`."""
+    if not isinstance(budget, Budget):
+        raise ValueError(
+            f"Expected a budget, such as Budget(parameters=50_000). Received: {budget!r}"
+        )
+    return budget.limits
+
+
 @dataclasses.dataclass(frozen=True)
 class Spectrum:
     """The singular values of one layer's kernel.

@@ -209,7 +209,7 @@ def add_data(path):
     classes = int(data.y_train.max()) + 1
     datasets.load.cache_clear()
     datasets.FILES[name] = path
-    datasets.FINGERPRINTS[name] = datasets.fingerprint(data)
+    datasets.FINGERPRINTS[name] = datasets.fingerprint(data, ordered=True)
     datasets.CLASSES[name] = tuple(map(str, range(classes)))
     networks.SPECIFICATIONS[name] = data.x_train.shape[1:], classes
     recipes.LIKE[name] = "mnist" if data.x_train.shape[-1] == 1 else "cifar10"
@@ -394,6 +394,10 @@ def replace_text(target, text):
         raise
 
 
+def _of(record):
+    return Run(**record["run"]), record["id"]
+
+
 def read(file):
     """Returns the record in a file.
 
@@ -415,7 +419,7 @@ def read(file):
             )
         if record["digest"] != _digest(record):
             raise RecordError(f"{file}: its content is not what was written")
-        Run(**record["run"])
+        _of(record)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise RecordError(f"{file}: not a whole record ({type(error).__name__})") from None
     return record
@@ -442,10 +446,10 @@ def stored(outputs, runs):
         except (RecordError, OSError) as error:
             damaged.append(str(error))
             continue
-        if Run(**record["run"]) == run:
+        if _of(record) == (run, run.id):
             found[run] = record
         else:
-            damaged.append(f"{file}: it is the record of another run")
+            damaged.append(f"{file}: it is the record of another run, or of an older recipe")
     return found, damaged
 
 
@@ -468,8 +472,8 @@ def every(outputs, dataset, recipe=None):
         except (RecordError, OSError) as error:
             damaged.append(str(error))
             continue
-        run = Run(**record["run"])
-        if recipe in (None, run.recipe) and path(outputs, run) == file:
+        run, known = _of(record)
+        if recipe in (None, run.recipe) and known == run.id and path(outputs, run) == file:
             found[run] = record
     return found, damaged
 

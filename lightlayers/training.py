@@ -265,6 +265,7 @@ def train_together(planned, progress=None, keep=None):
     data = datasets.load(run.dataset).limited(run.train_size, run.test_size)
     keras = backend.load()
     backend.check_device()
+    environment, revision = _environment() | {"together": n}, _revision()
     if n > 1 and backend.name() != "jax":
         raise ValueError(
             "Only the JAX backend trains seeds together: set KERAS_BACKEND=jax. "
@@ -341,7 +342,9 @@ def train_together(planned, progress=None, keep=None):
         if each.state is not None:
             steps.put(i, each.state)
     results = np.asarray(steps.evaluate(steps.to_device(data.x_test), steps.to_device(data.y_test)))
-    records, environment, revision = [], _environment() | {"together": n}, _revision()
+    records = []
+    if _revision() != revision:  # what ran is what was imported before
+        revision = (revision or {"commit": None}) | {"clean": False}
     for i, each in enumerate(seeds):
         steps.take(i)
         model = models[0]
@@ -499,6 +502,11 @@ def collect(planned, outputs, train=True, fresh=False, together=False, name=None
     if len(backends) > 1:
         print(f"They are of {' and '.join(sorted(backends))}: seeds of both are pooled.")
     if missing and train:
+        if (floatx := backend.load().config.floatx()) != "float32":
+            raise ValueError(
+                "Runs are computed in float32: set it in ~/.keras/keras.json, or by "
+                f"keras.config.set_floatx. Received: floatx={floatx!r}"
+            )
         runs.check_writable(outputs, missing)
         _train_all(missing, outputs, records, together, fresh)
     elif missing:
@@ -566,9 +574,29 @@ def _environment():
         "backend": backend.name(),
         "device": accelerators[0] if accelerators else "CPU",
         "processor": _processor(),
-        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
+        "threads": _threads(),
+        **_arithmetic(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _threads():
+    from lightlayers import execution
+
+    given = os.environ.get("NPROC" if backend.name() == "jax" else "TF_NUM_INTRAOP_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else execution.cores()
+
+
+def _arithmetic():
+    """What makes the same run come out a little otherwise."""
+    found = {"floatx": backend.load().config.floatx()}
+    if backend.name() == "tensorflow":
+        # TensorFlow tells nobody else; where it moves, nothing is said.
+        with contextlib.suppress(ImportError, AttributeError):
+            from tensorflow.python.util import _pywrap_util_port
+
+            found["onednn"] = bool(_pywrap_util_port.IsMklEnabled())
+    return found
 
 
 def _version(package):
@@ -594,6 +622,7 @@ def _revision():
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "training.py")  # not the repository of something else
         changed = git("status", "--porcelain", "--", ".")
         return {"commit": git("rev-parse", "HEAD"), "clean": not changed}
     except (OSError, subprocess.CalledProcessError):

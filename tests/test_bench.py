@@ -29,7 +29,7 @@ def short(monkeypatch):
     for name, value in {"_ROUNDS": 2, "_STEPS": 2, "_LEAST": 0, "_WARM": 1, "_REPEATS": 1}.items():
         monkeypatch.setattr(bench, name, value)
     monkeypatch.setattr(bench, "_BATCHES", (1, 256))
-    monkeypatch.setattr(bench.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(bench.execution, "cores", lambda: 2)
 
 
 @pytest.fixture(scope="module")

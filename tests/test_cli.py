@@ -209,7 +209,7 @@ def test_rows_of_an_experiment_are_jobs_of_their_own():
 
 def test_status_tells_recipes_of_an_experiment_apart(tmp_path, capsys):
     run = runs.Run("cifar100", "lightlayers", 5, "no-scale", seed=1)
-    runs.write(tmp_path, {"test": {}, "run": vars(run)})
+    runs.write(tmp_path, {"test": {}, "run": vars(run), "id": run.id})
     assert cli.main(["status", "--outputs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "cifar100: 0 runs stored" in said and "collapse: 1 runs stored" in said
@@ -293,10 +293,9 @@ def test_unknown_kernel_is_refused(capsys, tmp_path):
 
 
 def test_status_counts_whole_short_and_damaged(tmp_path, capsys):
-    record = {"test": {}, "run": vars(runs.Run("digits", "conv2d", seed=42))}
-    runs.write(tmp_path, record)
-    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d", epochs=1))})
-    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d", seed=9))})
+    for choice in ({"seed": 42}, {"epochs": 1}, {"seed": 9}):
+        run = runs.Run("digits", "conv2d", **choice)
+        runs.write(tmp_path, {"test": {}, "run": vars(run), "id": run.id})
     bad = runs.path(tmp_path, runs.Run("digits", "conv2d", seed=9))
     bad.write_text("{")
     assert cli.main(["status", "digits", "--outputs", str(tmp_path)]) == 0
@@ -417,7 +416,7 @@ def test_compare_tells_recipes_apart(tmp_path, capsys):
     for folder, first in (("here", 0.25), ("there", 0.75)):
         for i, run in enumerate(planned):
             test = record["test"] | {"accuracy": first + i / 100}
-            runs.write(tmp_path / folder, record | {"run": vars(run), "test": test})
+            runs.write(tmp_path / folder, record | {"run": vars(run), "id": run.id, "test": test})
     planned.append(runs.Run("digits", "conv2d", None, "no-l2", 1))
     cli._compare(planned, tmp_path / "here", tmp_path / "there")
     said = capsys.readouterr().out
@@ -511,6 +510,11 @@ def test_measurements_are_not_replaced_by_fewer(tmp_path, capsys, monkeypatch):
     table.write_text("dataset,row,suite\nmnist,conv2d,1\nmnist,lightlayers-1,1\ngeometric mean,,1")
     grid = ["bench", "grid", "--names", "mnist", "--outputs", tmp_path, "--rows", "conv2d"]
     assert "bench-grid.csv also has mnist lightlayers-1: measure" in refused(capsys, *grid)
+    table.with_name("bench-grid-parts.csv").write_text(
+        "dataset,row,fit (ms/step),input\nmnist,conv2d,1,1\nmean,,1,1"
+    )
+    parts = [*grid, "--variants", "processes,suite"]
+    assert "bench-grid-parts.csv also has fit, input: measure" in refused(capsys, *parts)
     ranks = ["bench", "ranks", "--names", "cifar100", "--outputs", tmp_path]
     assert "Received: cifar100" in refused(capsys, *ranks)
     assert json.loads(file.read_text()) == {"rows": rows}
@@ -522,8 +526,9 @@ def test_report_of_shortened_runs_alone_trains_nothing(tmp_path, capsys, monkeyp
     record = json.loads(next(ROOT.glob("outputs/runs/digits/*.json")).read_text())
     for name in ("mnist", "digits"):
         run = runs.Run(name, "conv2d", epochs=1, train_size=100, test_size=100)
-        runs.write(tmp_path, record | {"run": vars(run)})
-    runs.write(tmp_path, record | {"run": vars(runs.Run("digits", "conv2d"))})
+        runs.write(tmp_path, record | {"run": vars(run), "id": run.id})
+    run = runs.Run("digits", "conv2d")
+    runs.write(tmp_path, record | {"run": vars(run), "id": run.id})
     chosen = {}
     monkeypatch.setattr(execution, "render", lambda name, _, choice: chosen.update({name: choice}))
     assert cli.main(["report", "--outputs", str(tmp_path)]) == 0
@@ -588,3 +593,18 @@ def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch)
     assert "no runs   ranks: lightlayers reproduce ranks\n" in said
     assert "no runs   speed: lightlayers bench layers\n" in said
     assert "no runs   report: lightlayers reproduce all\n" in said
+
+
+def test_results_of_some_runs_say_that_they_lack_others(tmp_path, capsys, monkeypatch):
+    planned = runs.plan("digits", ["conv2d", "lightlayers-1"], [1, 2])
+    for record in runs.stored(ROOT / "outputs", planned)[0].values():
+        runs.write(tmp_path, record)
+    monkeypatch.setattr(execution, "render", lambda *_: "executed")
+    choice = ["reproduce", "digits", "--outputs", str(tmp_path), "--seeds", "1,2", "--rows"]
+    assert cli.main([*choice, "conv2d"]) == 0
+    assert "They lack 2 stored runs: `lightlayers report`" in capsys.readouterr().out
+    monkeypatch.setattr(execution, "train", lambda *_, **__: [])
+    # Those of another recipe have files of their own.
+    for all_of_them in (["conv2d,lightlayers-1"], ["conv2d", "--recipe", "no-l2"]):
+        assert cli.main([*choice, *all_of_them]) == 0
+        assert "They lack" not in capsys.readouterr().out

@@ -900,3 +900,59 @@ def files(tmp_path_factory):
     ):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
+def test_an_optimizer_that_starts_from_the_weights_starts_from_the_trained_ones():
+    keras.utils.set_random_seed(0)
+    x = random(64, 8)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(64, "relu"), layers.Dense(8)])
+    model.compile(keras.optimizers.ScheduleFreeAdamW(1e-2), "mse")
+    model.fit(x, np.tanh(x), epochs=30, verbose=0)
+    for change in (merge, squeeze, lambda model: convert(model, [])):
+        changed = change(model)
+        before = changed.evaluate(x, np.tanh(x), verbose=0)
+        changed.fit(x[:32], np.tanh(x[:32]), verbose=0)
+        assert changed.evaluate(x, np.tanh(x), verbose=0) < 1.5 * before
+
+
+def test_what_is_frozen_inside_a_layer_stays_frozen():
+    @keras.saving.register_keras_serializable("frozen")
+    class Block(layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner, self.norm = layers.Dense(6), layers.BatchNormalization()
+
+        def build(self, shape):
+            self.inner.build(shape)
+            self.norm.build(shape)
+
+        def call(self, x, training=None):
+            return self.norm(self.inner(x), training=training)
+
+    model = keras.Sequential([keras.Input((6,)), Block(), layers.Dense(3, name="out")])
+    block, out = model.layers
+    block.inner.trainable = block.norm.trainable = False
+    out.bias.trainable = False
+    model.compile("sgd", "mse")
+    for new in (convert(model, []), merge(model), squeeze(model)):
+        flags = [variable.trainable for variable in new.variables]
+        assert flags == [variable.trainable for variable in model.variables]
+        assert [v.path for v in new.trainable_variables] == [out.kernel.path]
+        assert not new.layers[0].inner.trainable and new.layers[0].trainable
+    light = convert(model, [{"layer": "out", "rank": 2}])
+    assert not light.layers[0].norm.trainable
+
+
+def test_light_layers_keep_the_path_of_their_model():
+    inner = keras.Sequential([keras.Input((8,)), layers.Dense(8, name="a")], name="inner")
+    model = keras.Sequential([keras.Input((8,)), inner, layers.Dense(8, name="b")], name="net")
+    plan = [{"layer": name, "rank": 2} for name in ("inner/a", "b")]
+    found = {weight.path.rpartition("/")[0] for weight in convert(model, plan).weights}
+    assert found == {weight.path.rpartition("/")[0] for weight in model.weights}
+
+
+def test_a_number_is_no_budget():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(8)])
+    with pytest.raises(ValueError, match=r"such as Budget\(parameters=50_000\). Received: 5000"):
+        conversion.plan(model, 5000)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from lightlayers import backend, datasets
+from lightlayers import backend, datasets, networks
 
 FOLDER = pathlib.Path(datasets.os.environ.get(datasets.VARIABLE, "nowhere"))
 
@@ -57,6 +57,28 @@ def test_fingerprint_ignores_order_but_nothing_else():
     assert datasets.fingerprint(fewer) != known
 
 
+def test_of_own_images_order_and_shape_are_in_the_fingerprint():
+    ours = arrays()
+    known = datasets.fingerprint(datasets.Data(**ours), ordered=True)
+    turned = {key: each[::-1] for key, each in ours.items()}
+    flat = ours | {key: ours[key].reshape(4, -1) for key in ("x_train", "x_test")}
+    for other in (turned, flat):
+        assert datasets.fingerprint(datasets.Data(**other), ordered=True) != known
+
+
+def test_images_of_another_shape_and_a_folder_that_is_none_are_refused(folder, monkeypatch):
+    flat = arrays()
+    flat |= {key: flat[key].reshape(4, 16, 49) for key in ("x_train", "x_test")}
+    np.savez(folder / "mnist.npz", **flat)
+    monkeypatch.setitem(datasets.FINGERPRINTS, "mnist", datasets.fingerprint(datasets.Data(**flat)))
+    expected = r"expected images of \(28, 28, 1\). Received: \(16, 49, 1\)"
+    with pytest.raises(datasets.DataError, match=expected):
+        datasets.load("mnist")
+    monkeypatch.setenv(datasets.VARIABLE, str(folder / "missing"))
+    with pytest.raises(datasets.DataError, match="names no folder. Received: .*missing"):
+        datasets.load("mnist")
+
+
 def test_images_come_from_the_folder_or_from_keras_and_survive_export(
     folder, tmp_path, monkeypatch
 ):
@@ -64,6 +86,8 @@ def test_images_come_from_the_folder_or_from_keras_and_survive_export(
     ours["y_test"] = ours["y_test"][::-1].copy()
     known = datasets.fingerprint(datasets.Data(**ours))
     monkeypatch.setitem(datasets.FINGERPRINTS, "cifar10", known)
+    shape = ours["x_train"].shape[1:]
+    monkeypatch.setitem(networks.SPECIFICATIONS, "cifar10", ((*shape, 1)[:3], 10))
     columns = {key: x.reshape(-1, 1) if key[0] == "y" else x for key, x in ours.items()}
     train, test = (tuple(columns[f"{kind}_{part}"] for kind in "xy") for part in ("train", "test"))
     keras = backend.load()

@@ -377,6 +377,31 @@ def test_a_path_may_have_braces_and_pictures(tmp_path):
     assert target.exists() and (folder / "said").read_text() == "📷"
 
 
+def test_a_kernel_finds_data_in_a_folder_named_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIGHTLAYERS_DATA", "mine")
+    seen = []
+    monkeypatch.setattr(
+        execution.Processes,
+        "run",
+        lambda _, command, environment: (seen.append(environment), (0, ""))[1],
+    )
+    execution.papermill(ROOT / "notebooks" / "digits.ipynb", tmp_path / "out.ipynb", {})
+    assert seen[0]["LIGHTLAYERS_DATA"] == str(tmp_path / "mine")
+
+
+def test_a_worker_with_another_version_of_a_recipe_trains_nothing():
+    run = runs.Run("digits", "conv2d")
+    job = {
+        "version": execution.lightlayers.__version__,
+        "fingerprint": execution.datasets.FINGERPRINTS["digits"],
+        "runs": [vars(run)],
+        "ids": ["0123456789ab"],
+    }
+    found = execution.perform_remotely(job)
+    assert not found["records"] and "another version of recipe 'paper'" in found["error"]
+
+
 def test_no_scheduler_there(folder):
     done = reproduce(folder, *ROW, "--scheduler", "tcp://127.0.0.1:9")
     assert done.returncode == 2

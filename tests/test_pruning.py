@@ -336,6 +336,87 @@ def test_a_model_with_a_training_step_of_its_own_is_pruned_and_not_rebuilt():
         squeeze(model)
 
 
+@pytest.mark.skipif(JAX, reason="a training step of TensorFlow's")
+def test_an_optimizer_that_a_model_holds_itself_forgets_what_was_dropped():
+    tf = pytest.importorskip("tensorflow")
+
+    class Own(keras.Model):
+        def compile(self, mine):
+            super().compile(loss="mse")
+            self.mine = mine
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            variables = self.trainable_variables
+            self.mine.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+            return {"loss": loss}
+
+    inputs = keras.Input((8,))
+    hidden = LightDense(16, rank=8, name="a")(inputs)
+    model = Own(inputs, LightDense(8, rank=8, name="b")(hidden))
+    model.compile(keras.optimizers.Adam(0.01))
+    data, seen = X.reshape(-1, 8)[:64], []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: seen.append(sum(pruning.ranks(model).values()))
+    )
+    schedule = RankSchedule(Budget(parameters=200), epochs=2)
+    model.fit(data, data, epochs=5, verbose=0, callbacks=[schedule, look])
+    assert len(set(seen[1:])) == 1 and seen[1] < 16
+
+
+@pytest.mark.skipif(JAX, reason="as on TensorFlow")
+def test_optimizers_within_optimizers_forget_and_go_on():
+    keras.utils.set_random_seed(0)
+    parts = [LightDense(16, rank=8, name="a"), LightDense(8, rank=8, name="b")]
+    model = keras.Sequential([keras.Input((8,)), *parts])
+    sgd = keras.optimizers.OptimizerMap(
+        keras.optimizers.Adam(0.01), {".*a/.*": keras.optimizers.SGD(0.05, momentum=0.9)}
+    )
+    both = keras.optimizers.MultiOptimizer(sgd)
+    model.compile(keras.optimizers.LossScaleOptimizer(both), "mse")
+    data = X.reshape(-1, 8)[:64]
+    fit = {"epochs": 3, "shuffle": False, "verbose": 0}
+    model.fit(data, data, callbacks=[RankSchedule(Budget(parameters=200), epochs=1)], **fit)
+    kept, small = pruning.ranks(model), squeeze(model)
+    assert sum(kept.values()) < 16
+    expected = model.fit(data, data, **fit).history["loss"]
+    assert pruning.ranks(model) == kept
+    np.testing.assert_allclose(small.fit(data, data, **fit).history["loss"], expected, 1e-4)
+
+
+def test_frozen_layers_stay_as_they_are():
+    parts = [LightDense(16, rank=8, name="a"), LightDense(16, rank=8, name="b")]
+    model = keras.Sequential([keras.Input((8,)), *parts])
+    parts[0].trainable = False
+    model.compile("adam", "mse")
+    data, before = X.reshape(-1, 8)[:64], numpy(parts[0].kernel)
+    target = np.zeros((64, 16))
+    schedule = RankSchedule(Budget(parameters=model.count_params() - 100), epochs=1)
+    model.fit(data, target, epochs=2, verbose=0, callbacks=[schedule])
+    assert list(pruning.ranks(model).values()) == [8, 4]
+    np.testing.assert_array_equal(numpy(parts[0].kernel), before)
+
+
+def test_what_an_activation_makes_of_zero_is_not_cut():
+    parts = [
+        LightConv2D(4, 3, rank=3, intermediate_activation=activation)
+        for activation in ("sigmoid", keras.layers.PReLU(shared_axes=[1, 2]))
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 4)), *parts])
+    for layer in parts:
+        factor = numpy(layer.factor_1).copy()
+        factor[..., 0] = 0
+        layer.factor_1.assign(factor)
+    np.testing.assert_allclose(numpy(squeeze(model)(X)), numpy(model(X)), atol=1e-5)
+    alone = keras.Sequential([keras.Input((8, 8, 4)), parts[1]])
+    alone.compile("adam", "mse")
+    schedule = RankSchedule(Budget(parameters=150), epochs=1)
+    with pytest.raises(ValueError, match="weights of an activation between .*Received: layer"):
+        alone.fit(X, numpy(alone(X)), verbose=0, callbacks=[schedule])
+
+
 def test_multiply_adds_of_merged_kernels_are_not_to_be_saved():
     whole = {"form": "spatial", "implementation": "merged", "padding": "same", "use_bias": False}
     parts = [LightConv2D(4, 3, rank=3, **whole), keras.layers.GlobalAveragePooling2D()]

@@ -16,7 +16,7 @@ from lightlayers.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUN = Run("digits", "lightlayers", 2, seed=7, epochs=1)
-RECORD = {"run": vars(RUN), "test": {"accuracy": 0.5}}
+RECORD = {"run": vars(RUN), "id": RUN.id, "test": {"accuracy": 0.5}}
 COMMITTED = [file for name in datasets.NAMES for file in ROOT.glob(f"outputs/runs/{name}/*.json")]
 
 
@@ -112,13 +112,14 @@ def test_stored_runs_of_further_seeds_come_with_the_suites(tmp_path):
     assert [run.seed for run in usual] == 2 * list(runs.SEEDS)
     for changes in ({"seed": 9}, {"seed": 7}, {"seed": 8, "epochs": 2}, {"recipe": "no-l2"}):
         run = dataclasses.replace(usual[0], **changes)
-        runs.write(tmp_path, {"test": {}, "run": vars(run)})
+        runs.write(tmp_path, {"test": {}, "run": vars(run), "id": run.id})
     found = runs.plan("digits", **choice, outputs=tmp_path)
     assert [run.seed for run in found] == [*runs.SEEDS, 7, 9, *runs.SEEDS]
     assert [run.row for run in found] == 7 * ["conv2d"] + 5 * ["lightlayers-1"]
     assert runs.plan("digits", **choice, seeds=[1], outputs=tmp_path) == [usual[1], usual[6]]
     one = runs.plan_experiment("starts")[0]
-    runs.write(tmp_path, {"test": {}, "run": vars(dataclasses.replace(one, seed=9))})
+    one = dataclasses.replace(one, seed=9)
+    runs.write(tmp_path, {"test": {}, "run": vars(one), "id": one.id})
     more = runs.plan_experiment("starts", outputs=tmp_path)
     assert [run.seed for run in more[:7]] == [*runs.SEEDS, 9, runs.SEEDS[0]]
 
@@ -239,7 +240,7 @@ def test_own_data_is_a_data_set_by_its_name(own, tmp_path):
     assert (run.epochs, run.train_size, run.test_size) == (10, 12, 4) and run.whole
     assert runs.table_rows("mine") == runs.table_rows("mnist")
     assert networks.specification("mine") == ((8, 9, 1), 2)
-    runs.write(tmp_path, {"test": {}, "run": vars(run)})
+    runs.write(tmp_path, {"test": {}, "run": vars(run), "id": run.id})
     assert str(tmp_path) not in runs.path(tmp_path, run).read_text()
     assert list(runs.every(tmp_path, "mine")[0]) == [run]
     assert "mine" not in runs.NAMES

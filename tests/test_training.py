@@ -173,7 +173,7 @@ def test_collect_leaves_out_what_another_process_has_trained_meanwhile(tmp_path,
     planned = runs.plan("digits", ["conv2d"], [1, 2, 3])
     record, _ = runs.stored(runs.outputs_folder(), runs.plan("digits", ["conv2d"], [1]))
     (record,) = record.values()
-    one, two, three = (record | {"run": dataclasses.asdict(run)} for run in planned)
+    one, two, three = (record | {"run": dataclasses.asdict(run), "id": run.id} for run in planned)
     trained = []
 
     def train_together(some, _):
@@ -188,6 +188,37 @@ def test_collect_leaves_out_what_another_process_has_trained_meanwhile(tmp_path,
     assert trained == [1, 3, 1, 2, 3]
 
 
+def test_records_say_what_was_imported_and_how_it_computes(monkeypatch):
+    run = Run("digits", "conv2d", epochs=1, train_size=64, test_size=64)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")  # as good as none, and no reason to fail
+    record = training.train(run)
+    assert record["environment"]["floatx"] == "float32"
+    assert record["environment"]["threads"] == execution.cores()
+    if backend.name() == "tensorflow":
+        assert isinstance(record["environment"]["onednn"], bool)
+    # Another commit is checked out while it trains.
+    seen = iter([{"commit": "a", "clean": True}, {"commit": "b", "clean": True}])
+    monkeypatch.setattr(training, "_revision", lambda: next(seen))
+    assert training.train(run)["revision"] == {"commit": "a", "clean": False}
+
+
+def test_a_package_in_another_repository_has_no_revision(tmp_path, monkeypatch):
+    copy = tmp_path / "site" / "training.py"
+    copy.parent.mkdir()
+    copy.touch()
+    (tmp_path / ".gitignore").write_text("site\n")
+    for command in ("init -q", "add .", "-c user.name=a -c user.email=b commit -qm thesis"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    monkeypatch.setattr(training, "__file__", str(copy))
+    assert training._revision() is None
+
+
+def test_nothing_is_stored_in_another_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
+    with pytest.raises(ValueError, match="computed in float32.*Received: floatx='float64'"):
+        training.collect(runs.plan("digits", ["conv2d"], [1]), tmp_path)
+
+
 @pytest.mark.parametrize("option", ["train", "fresh", "together"])
 def test_a_word_is_no_boolean(option, tmp_path):
     # `papermill -p fresh false` gives the word.
@@ -199,7 +230,8 @@ def test_seeds_of_two_backends_are_told(tmp_path, capsys):
     planned = runs.plan("digits", ["conv2d"], [1])
     (record,) = runs.stored(runs.outputs_folder(), planned)[0].values()
     for seed, name in ((1, "tensorflow"), (2, "jax")):
-        changes = {"run": record["run"] | {"seed": seed}}
+        run = dataclasses.replace(planned[0], seed=seed)
+        changes = {"run": dataclasses.asdict(run), "id": run.id}
         changes["environment"] = record["environment"] | {"backend": name}
         runs.write(tmp_path, record | changes)
     for seeds, told in (([1], False), ([1, 2], True)):
