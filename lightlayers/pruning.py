@@ -92,7 +92,9 @@ def _revives(layer):
 
 
 def _has_weights_between(layer):
-    return bool(getattr(getattr(layer, "intermediate_activation", None), "variables", ()))
+    between = getattr(layer, "intermediate_activation", None)
+    # Keras builds what will have weights when it is first called, and the others at once.
+    return isinstance(between, keras.layers.Layer) and bool(not between.built or between.variables)
 
 
 class RankSchedule(keras.callbacks.Callback):
