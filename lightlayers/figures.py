@@ -295,8 +295,8 @@ def ablation(runs):
         runs: DataFrame, as `replication.frame` returns it.
     """
     names = list(dict.fromkeys(runs["dataset"])) or ["no runs yet"]
-    figure, axes = _axes(len(names), height=3.8, squeeze=False)
-    for name, axis in zip(names, axes.flat, strict=True):
+    figure, axes = _panels(len(names), 2, lambda rows: 3.8 * rows)
+    for name, axis in zip(names, axes.flat, strict=False):
         ours = runs[runs["dataset"] == name]
         order = list(dict.fromkeys(ours["recipe"]))
         for i, recipe in enumerate(order):
