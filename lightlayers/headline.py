@@ -176,9 +176,9 @@ def _reached(frame):
     return [
         "Past the paper: what networks of light layers reach that have no more parameters than its "
         "LightLayers when training ends, with the same epochs and without augmentation. Layer and "
-        "recipe (the training protocol) are those that are best on held-out training images, of all "
-        "stored rows that fit and have three seeds; `fitting` counts these. ± is half the 95% t-interval "
-        f"of the mean. Both differ from the paper's: {_apart(frame)} Recipe product-l2 is "
+        "recipe (the training protocol) are those that are best on held-out training images, of "
+        "all stored rows that fit and have three seeds; `fitting` counts these. ± is half the 95% "
+        f"t-interval of the mean. Both differ from the paper's: {_apart(frame)} Recipe product-l2 is "
         "corrected and a penalty that only light layers can have. Nothing was tuned for Conv2D or "
         "SeparableConv2D.",
         table,
