@@ -179,8 +179,8 @@ def _reached(frame):
         "recipe (the training protocol) are those that are best on held-out training images, of "
         "all stored rows that fit and have three seeds; `fitting` counts these. ± is half the 95% "
         f"t-interval of the mean. Both differ from the paper's: {_apart(frame)} Recipe product-l2 "
-        "is corrected and a penalty that only light layers can have. Nothing was tuned for Conv2D or "
-        "SeparableConv2D.",
+        "is corrected and a penalty that only light layers can have. Nothing was tuned for Conv2D "
+        "or SeparableConv2D.",
         table,
     ]
 
