@@ -6,7 +6,7 @@ python = $(shell for python in $(1); do \
 PYTHON ?= $(call python,python3.13 python3.12 python3.11 python3,14)
 PROCESSES = 2
 INSTALL = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
-ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 NPROC=1
 
 help:
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
