@@ -176,10 +176,7 @@ def _reproduce(options):
     if options.scheduler and not importlib.util.find_spec("distributed"):
         raise ValueError("--scheduler needs pip install 'lightlayers[dask]'.")
     choices = {name: _chosen(options, name) for name in names}
-    plans = {
-        name: (runs.plan_experiment if name in runs.EXPERIMENTS else runs.plan)(name, **choice)
-        for name, choice in choices.items()
-    }
+    plans = {name: _planned(name, **choice) for name, choice in choices.items()}
     planned = list(dict.fromkeys(run for found in plans.values() for run in found))
     if options.dry_run:
         stored, _ = runs.stored(options.outputs, planned)
@@ -217,21 +214,20 @@ def _reproduce(options):
         print(f"\ntables    {pathlib.Path(options.outputs, 'tables')}")
         print(f"figures   {pathlib.Path(options.outputs, 'figures')}")
         print(f"notebook  {executed}")
-        usual = name in runs.NAMES and result == runs.result_name(name, runs.usual_recipe(name))
-        if usual and (more := _besides(options.outputs, name, plans[name])):
-            print(f"They lack {more} stored runs: `lightlayers report` gives the results of all.")
+        if name in runs.NAMES and result == name:  # which `report` writes too
+            every = _planned(name, outputs=options.outputs)
+            besides = [run for run in every if run not in plans[name]]
+            if more := len(runs.stored(options.outputs, besides)[0]):
+                print(f"They lack {more} stored runs: `lightlayers report` gives those of all.")
     for job in failed:
         print(f"failed: {job.name}: {job.error}")
     return 1 if failed else 0
 
 
-def _besides(outputs, name, planned):
-    """How many whole runs are stored besides those planned, which `report` would show too."""
-    if name in runs.EXPERIMENTS:
-        every = runs.plan_experiment(name, outputs=outputs)
-    else:
-        every = runs.plan(name, recipe=runs.usual_recipe(name), outputs=outputs)
-    return len(runs.stored(outputs, [run for run in every if run not in planned])[0])
+def _planned(name, **choice):
+    """The runs of a data set, or those that a notebook of `runs.EXPERIMENTS` compares."""
+    planner = runs.plan_experiment if name in runs.EXPERIMENTS else runs.plan
+    return planner(name, **choice)
 
 
 def _compare(planned, outputs, stored):

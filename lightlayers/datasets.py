@@ -247,10 +247,9 @@ def load(name):
             f"{source} is not the {name} that the results belong to: expected fingerprint "
             f"{FINGERPRINTS[name]}. Received: {found}. Replace it by the original."
         )
-    if (shape := data.x_train.shape[1:]) != networks.specification(name)[0]:
-        raise DataError(
-            f"{source}: expected images of {networks.specification(name)[0]}. Received: {shape}"
-        )
+    (expected, _), shape = networks.specification(name), data.x_train.shape[1:]
+    if shape != expected:
+        raise DataError(f"{source}: expected images of {expected}. Received: {shape}")
     return data
 
 
