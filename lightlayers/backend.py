@@ -42,7 +42,7 @@ def load():
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # TensorFlow's own choice is by the processor: without it convolutions take twice as long
-        # on many, and round otherwise than those that made the stored runs.
+        # on many.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         with _native_stderr_held():
             import keras
