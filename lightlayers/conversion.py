@@ -498,6 +498,18 @@ def paired(old, new):
     return list(zip(variables(old), variables(new), strict=True))
 
 
+def _like(tensor):
+    """Returns an input as the given one, which Keras would take for dense and required."""
+    return keras.Input(
+        batch_shape=tensor.shape,
+        dtype=tensor.dtype,
+        sparse=tensor.sparse,
+        ragged=tensor.ragged,
+        name=tensor.name,
+        optional=tensor._keras_history.operation.optional,
+    )
+
+
 def rebuild(model, replace):
     """Returns the model anew with the layers that `replace` gives, and all other weights."""
     applications(model)  # refuses what can't be rebuilt
@@ -525,7 +537,9 @@ def rebuild(model, replace):
     # A new model takes the global one, and so does its optimizer, which scales the loss or not.
     keras.config.set_dtype_policy(model.dtype_policy)
     try:
-        rebuilt = keras.models.clone_model(model, clone_function=clone, recursive=True)
+        inputs = model.inputs if isinstance(model, keras.Sequential) else model.input
+        inputs = keras.tree.map_structure(_like, inputs)
+        rebuilt = keras.models.clone_model(model, inputs, clone, recursive=True)
         for old, new in copies:
             _continue(old, new)
         if not model.trainable:

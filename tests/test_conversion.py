@@ -407,6 +407,29 @@ def test_shared_layers_stay_shared_and_nested_models_nested():
     np.testing.assert_allclose(light.get_layer("shared").kernel, conv.kernel, atol=1e-5)
 
 
+class AddIfGiven(layers.Layer):
+    def call(self, x, y):
+        return x if y is None else x + y
+
+    def compute_output_spec(self, x, y):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def test_inputs_stay_sparse_and_optional():
+    sparse, optional = keras.Input((6,), sparse=True), keras.Input((4,), optional=True)
+    y = AddIfGiven()(layers.Dense(4, name="dense")(sparse), optional)
+    for model in (keras.Model([sparse, optional], y), keras.Sequential([sparse, layers.Dense(4)])):
+        copy = conversion.rebuild(model, lambda layer: None)
+        for old, new in zip(model.inputs, copy.inputs, strict=True):
+            assert (new.shape, new.dtype, new.name) == (old.shape, old.dtype, old.name)
+            old, new = old._keras_history.operation, new._keras_history.operation
+            assert (new.sparse, new.optional) == (old.sparse, old.optional)
+    x = np.eye(3, 6, dtype="float32")
+    model = keras.Model([sparse, optional], y)
+    light = convert(model, [{"layer": "dense", "form": "", "rank": 4}])
+    np.testing.assert_allclose(light([x, None]), model([x, None]), atol=1e-6)
+
+
 def test_full_rank_predicts_the_same():
     model = tangled()
     plan = [
