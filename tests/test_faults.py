@@ -73,7 +73,9 @@ def family_of(process):
 # In place of minutes of training and of TensorFlow's start: a stored record under the run's
 # name. Notebook, kernel, Papermill and store are the real ones.
 QUICK = """
-import dataclasses, time
+import dataclasses, time, unittest.mock
+training.backend.load = unittest.mock.Mock()
+training.backend.load().config.floatx.return_value = "float32"
 stand_in = runs.read({record!r})
 def stand_for(run, progress=None):
     with open({trained!r}, "a") as file:
