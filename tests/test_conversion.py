@@ -845,6 +845,7 @@ def test_a_converted_model_shares_nothing_with_the_given_one():
     np.testing.assert_array_equal(light.predict(x, verbose=0), before)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
 def test_the_command_plans_converts_and_merges(tmp_path, capsys):
     model = networks.build("cifar10", "conv2d")
     file, plan, light, dense = (
