@@ -5,7 +5,8 @@ python = $(shell for python in $(1); do \
 	2>/dev/null && echo $$python && break; done)
 PYTHON ?= $(call python,python3.13 python3.12 python3.11 python3,14)
 PROCESSES = 2
-INSTALL = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# --no-compile: of thousands of modules those are compiled that are imported, when they are.
+INSTALL = .venv/bin/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 ONE_THREAD = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 NPROC=1
 
 help:
