@@ -210,9 +210,13 @@ class RankSchedule(keras.callbacks.Callback):
             kept = 1 - energies.min() / energies.sum()
             return -np.log(kept) / (self._prices[layer] / self._limits).sum()
 
+        def above():
+            return self._cost({one: max(1, kept.sum()) for one, kept in alive.items()}) > limits
+
         dropped = set()
-        while (self._cost({o: max(1, kept.sum()) for o, kept in alive.items()}) > limits).any():
-            layer = min((one for one in alive if alive[one].sum() > 1), key=loss)
+        while (over := above()).any():
+            able = (one for one in alive if alive[one].sum() > 1 and self._prices[one][over].any())
+            layer = min(able, key=loss)
             least = np.where(alive[layer], found[layer], np.inf).argmin()
             alive[layer][least] = False
             dropped.add(layer)

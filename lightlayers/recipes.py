@@ -45,12 +45,13 @@ class Recipe:
         dense_where_cheaper: Boolean, whether a factorised convolution is Conv2D where its
             rank saves nothing.
         momentum: Float, of batch normalisation's moving averages.
-        bias_initializer: String, of the convolutions of factorised methods.
-        intermediate_activation: String or `None`, between the factors of their
-            convolutions, as in `LightConv2D`.
-        kernel_l2: Float, the L2 penalty on each factor of their convolutions.
-        dense_rank: Integer, the rank of their dense layer; `None` makes it Dense.
-        dense_scale: `None` or `"paper"`, the `scale` of their dense layer.
+        bias_initializer: String, of the convolutions of the paper's form.
+        intermediate_activation: String or `None`, between their factors, as in
+            `LightConv2D`.
+        kernel_l2: Float, the L2 penalty on each of their factors.
+        dense_rank: Integer, the rank of the dense layer of factorised methods; `None` makes
+            it Dense.
+        dense_scale: `None` or `"paper"`, the `scale` of that dense layer.
         factor_initializer: String, of the linear forms, as in `LightConv2D`.
         product_l2: Float, the L2 penalty on the product of the linear forms' factors.
         revised: Tuple of (method, version), where a change of what the recipe computes is one

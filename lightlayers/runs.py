@@ -128,7 +128,11 @@ class Run:
 
     def __post_init__(self):
         networks.specification(self.dataset)
-        families.get(self.method, self.rank)
+        if families.get(self.method, self.rank).rule and self.recipe in recipes.STARTS:
+            raise ValueError(
+                f"Recipe {self.recipe!r} is one for layers that are light from the start. "
+                f"Received: method={self.method!r}"
+            )
         schedule = recipes.get(self.recipe).schedule(self.dataset)
         _integer("seed", self.seed, least=0)
         if self.seed >= 2**32:

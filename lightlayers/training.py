@@ -248,8 +248,8 @@ def train_together(planned, progress=None, keep=None):
         List of records, see `runs.write`.
 
     Raises:
-        ValueError: If the runs differ in more than their seeds or may end at different
-            ranks, or the backend is not JAX.
+        ValueError: If the runs differ in more than their seeds, several are converted halfway
+            or are not on the JAX backend, or the budget of ranks can't be held.
         datasets.DataError: If the data set can't be had.
         backend.DeviceError: If a GPU was asked for and there is none.
     """
@@ -260,7 +260,7 @@ def train_together(planned, progress=None, keep=None):
     recipe, family = recipes.get(run.recipe), families.get(run.method, run.rank)
     if n > 1 and family.rule:
         raise ValueError(
-            f"Seeds that find different ranks can't be trained together. Received: {run.row}"
+            f"Networks converted halfway can't be trained together. Received: {run.row}"
         )
     data = datasets.load(run.dataset).limited(run.train_size, run.test_size)
     keras = backend.load()
@@ -295,6 +295,8 @@ def train_together(planned, progress=None, keep=None):
     model.optimizer = keras.optimizers.Adam(rate)
     steps = loop(models, model.optimizer, recipe.batch_size)
     schedule_of_ranks = _rank_schedule(run, model, half) if family.start > 1 else None
+    if family.rule:
+        plan_ranks(run, model, "uniform")  # a budget that can't be held is told before half is done
     if recipe.validation == "held-out":
         watched = steps.to_device(data.x_train[count:]), steps.to_device(data.y_train[count:])
     else:
@@ -388,6 +390,9 @@ def train_together(planned, progress=None, keep=None):
 def _budget(run):
     from lightlayers import ranks
 
+    if run.dataset in datasets.FILES:  # of which the paper has no count
+        like = networks.build(run.dataset, "lightlayers", run.rank)
+        return ranks.Budget(parameters=like.count_params())
     return ranks.Budget(like=f"K={run.rank}").resolve(run.dataset)
 
 

@@ -115,15 +115,15 @@ def test_layers():
     assert set(json.loads(json.dumps(found))) == {"environment", "revision", "matrix_rate", "rows"}
 
 
-def test_together(planned):
+def test_together(planned, monkeypatch):
     if keras.backend.backend() != "jax":
         with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax"):
             bench.measure_together(planned)
         return
+    monkeypatch.setattr(bench, "_in_processes", lambda *given: ({1: 0.2, 2: 0.3}[given[-1]], 100))
     found = bench.measure_together(planned[:1], seeds=(1, 2), say=lambda line: None)
-    assert [row["seeds"] for row in found["rows"]] == [1, 2]
-    assert found["rows"][0]["speedup"] == 1
-    assert all(row["milliseconds"] > 0 for row in found["rows"])
+    told = [(row["seeds"], row["milliseconds"], row["speedup"]) for row in found["rows"]]
+    assert told == [(1, 200, 1), (2, 150, 1.333)]
 
 
 def test_the_optimum_is_that_of_an_exhaustive_search():
@@ -135,6 +135,7 @@ def test_the_optimum_is_that_of_an_exhaustive_search():
             assert found == pytest.approx(exhaustive(spectra, costs, budget))
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
 def test_no_rule_of_ranks_keeps_more_than_the_optimum(planned, monkeypatch):
     few = datasets.load("digits").limited(200, 100)
     monkeypatch.setattr(datasets, "load", lambda name: few)
@@ -149,7 +150,10 @@ def test_no_rule_of_ranks_keeps_more_than_the_optimum(planned, monkeypatch):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow exports")
 @pytest.mark.filterwarnings("ignore")  # TFLite's interpreter announces its successor
-def test_export_compares_each_format_with_the_same_of_the_first_row(planned):
+def test_export_compares_each_format_with_the_same_of_the_first_row(planned, monkeypatch):
+    monkeypatch.setattr(exporting, "_SECONDS", 0.01)
+    some = exporting.available()[:2]
+    monkeypatch.setattr(exporting, "available", lambda: some)
     rows = bench.measure_export(planned, count=8, say=lambda line: None)["rows"]
     formats = exporting.available()
     assert [(row["row"], row["format"]) for row in rows] == [(r, f) for r in ROWS for f in formats]
@@ -160,21 +164,30 @@ def test_export_compares_each_format_with_the_same_of_the_first_row(planned):
         assert two["kB ratio"] == pytest.approx(two["kB"] / one["kB"], abs=1e-3)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
 def test_the_grid_measures_each_network_in_processes_of_its_own(planned, monkeypatch):
     started, popen = [], bench.subprocess.Popen
+    said = iter([(0.4, 100), (0.3, 200), (0.1, 300), (0.3, 250)])
 
     def noted(command, env, **kwargs):
         started.append((command[3], env.get("OMP_NUM_THREADS") == "1"))
-        return popen(command, env=env, **kwargs)
+        return popen([bench.sys.executable, "-c", f"print({list(next(said))})"], env=env, **kwargs)
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(bench.execution, "cores", lambda: 2)
+    monkeypatch.setattr(bench.backend, "devices", list)
     monkeypatch.setattr(bench.subprocess, "Popen", noted)
     table = bench.grid(planned[:1], ["fit", "suite"], steps=2, say=lambda line: None)
     # fit is started twice, the better counts; the suite's are as many as there are cores.
     assert started == [("fit", False)] * 2 + [("suite", True)] * 2
     assert table["row"].tolist() == ["conv2d", ""]
-    assert (table[["fit (ms/step)", "fit (MB)", "suite", "suite (MB)"]] > 0).all(axis=None)
+    told = table[["fit (ms/step)", "fit (MB)", "suite", "suite (MB)"]].iloc[0].tolist()
+    assert told == [300, 200, 3, 300]  # of 0.3 s a step, and of 0.2 s for one on both cores
+
+
+def test_a_measurement_in_a_process_of_its_own(planned, monkeypatch):
+    monkeypatch.setattr(bench.execution, "cores", lambda: 1)
+    seconds, megabytes = bench._in_processes("suite", planned[0], bench._WARM)
+    assert 0 < seconds < 10 and megabytes > 100
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")

@@ -21,7 +21,9 @@ def test_the_scale_divides_the_logits_by_half_the_classes():
     assert without["dead"] == paper["dead"]
 
 
-def test_zero_biases_leave_fewer_channels_dead():
+def test_zero_biases_leave_fewer_channels_dead(monkeypatch):
+    # What counts is computed before the step, which would be compiled each time.
+    monkeypatch.setattr(backend.load().Model, "train_on_batch", lambda *_, **__: None)
     seeds = range(5)
     dead = {
         recipe: [

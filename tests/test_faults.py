@@ -95,12 +95,22 @@ def folder(tmp_path):
     return tmp_path
 
 
-def restore(folder):
-    """Writes the digits notebook up to its training, with the stand-in."""
+def slim(folder):
+    """Writes the digits notebook with its imports, parameters and training only."""
     notebook = nbformat.read(ROOT / "notebooks" / "digits.ipynb", as_version=4)
     last = next(i for i, cell in enumerate(notebook.cells) if "training.collect" in cell.source)
-    notebook.cells = [cell for cell in notebook.cells[: last + 1] if "figures." not in cell.source]
+    cells = [cell for cell in notebook.cells[: last + 1] if "figures." not in cell.source]
+    notebook.cells = [cell for cell in cells if "recipes.describe" not in cell.source]
+    (plan,) = (cell for cell in notebook.cells if "runs.plan" in cell.source)
+    lines = plan.source.splitlines()
+    assert lines[-1].startswith("data = ")  # it takes a second, and only the figures show it
+    plan.source = "\n".join(lines[:-1])
     nbformat.write(notebook, folder / "notebooks" / "digits.ipynb")
+
+
+def restore(folder):
+    """Writes the slim notebook with the stand-in."""
+    slim(folder)
     record = sorted(ROOT.glob("outputs/runs/digits/*.json"))[0]
     plant(folder, QUICK.format(record=str(record), trained=str(folder / "trained")))
 
@@ -303,7 +313,7 @@ def cluster(tmp_path_factory):
 
 def test_cluster_gives_what_this_machine_gives_and_survives_a_lost_worker(folder, cluster):
     # Here the training is real: what a worker computes must be what this machine computes.
-    shutil.copy(ROOT / "notebooks" / "digits.ipynb", folder / "notebooks")
+    slim(folder)
     plant(folder, f"open({str(folder / 'trained')!r}, 'a').write(str(planned) + chr(10))")
     choice = ["--rows", "lightlayers-1", "--limit", "64", "--seeds", "1,2", "--epochs", "1"]
     process = started(folder, *choice, "--scheduler", cluster.address)
@@ -411,7 +421,7 @@ def test_no_scheduler_there(folder):
 
 
 def test_gpu_kernel_is_refused_without_a_gpu(folder):
-    shutil.copy(ROOT / "notebooks" / "digits.ipynb", folder / "notebooks")
+    slim(folder)
     environment = os.environ | {"LIGHTLAYERS_DEVICE": "gpu", "CUDA_VISIBLE_DEVICES": "-1"}
     choice = [*ROW, "--seeds", "1", "--epochs", "1", "--outputs", folder / "outputs"]
     done = subprocess.run(

@@ -6,7 +6,7 @@ import shutil
 import nbformat
 import pytest
 
-from lightlayers import cli
+from lightlayers import cli, execution
 
 OUTPUTS = pathlib.Path(__file__).parents[1] / "outputs"
 
@@ -16,7 +16,10 @@ def again(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "outputs"
     kept = shutil.ignore_patterns("notebooks", "[!b]*.csv", "*.md", "*.tex")
     shutil.copytree(OUTPUTS, folder, ignore=kept)
-    assert cli.main(["report", "--outputs", str(folder)]) == 0
+    render = execution.render
+    with pytest.MonkeyPatch.context() as patch:  # the dearest of all, which saves no table
+        patch.setattr(execution, "render", lambda n, *rest: n == "layers" or render(n, *rest))
+        assert cli.main(["report", "--outputs", str(folder)]) == 0
     return folder
 
 
@@ -51,6 +54,7 @@ def test_executed_notebooks_show_what_they_show_again(again):
         ]
 
     names = sorted(file.name for file in (OUTPUTS / "notebooks").iterdir())
+    names.remove("layers.ipynb")
     assert names == sorted(file.name for file in (again / "notebooks").iterdir())
     for name in names:
         assert shown(again, name) == shown(OUTPUTS, name), name

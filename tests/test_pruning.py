@@ -71,6 +71,17 @@ def test_ends_at_most_one_direction_below_the_budget_and_stays_there(jit_compile
     assert len(small.layers) == len(model.layers) and model.count_params() > 1100
 
 
+def test_nothing_is_dropped_where_it_spares_nothing_of_what_is_exceeded():
+    keras.utils.set_random_seed(0)
+    merged = LightConv2D(8, 3, rank=4, form="spatial", implementation="merged", name="merged")
+    model = keras.Sequential([keras.Input((8, 8, 4)), merged, LightConv2D(4, 3, rank=4)])
+    model.compile("adam", "mse", jit_compile=False)
+    merged.factor_1.assign(numpy(merged.factor_1) * [1, 1, 1, 1e-3])  # which takes off least
+    schedule = RankSchedule(Budget(model.count_params(), macs=multiply_adds(model) * 9 // 10), 1)
+    model.fit(X, np.zeros((64, 4, 4, 4)), verbose=0, callbacks=[schedule])
+    assert list(pruning.ranks(model).values()) == [4, 3]
+
+
 def test_both_limits_hold():
     model = network()
     parameters, macs = 900, multiply_adds(model) // 2
@@ -473,15 +484,18 @@ def test_multiply_adds_of_an_open_size_are_refused_and_of_a_fixed_one_counted():
 
 
 def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
-    record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, train_size=320))
+    size = {"train_size": 285, "test_size": 29}  # one shape of batches, as below
+    record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, **size))
     assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
     assert len(record["ranks"]) == 6 and min(record["ranks"].values()) >= 1
     assert len(set(record["ranks"].values())) > 1
 
 
 def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
-    whole = training.train(Run("digits", "conv2d", None, "corrected", epochs=3, train_size=320))
-    record = training.train(Run("digits", "product", 1, "corrected", epochs=6, train_size=320))
+    # In whole batches, and with as many images to test on as are held out: one shape each.
+    size = {"train_size": 285, "test_size": 29}
+    whole = training.train(Run("digits", "conv2d", None, "corrected", epochs=3, **size))
+    record = training.train(Run("digits", "product", 1, "corrected", epochs=6, **size))
     assert record["parameters"]["total"] <= 2649 < whole["parameters"]["total"]
     light = record["ranks"]
     assert light and set(light) <= {f"block{i}_conv{j}" for i in (1, 2, 3) for j in (1, 2)}
@@ -490,6 +504,14 @@ def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
     assert loss[5] < loss[3]
     # Each half has its own rise and fall.
     assert rates[2] == rates[5] == 0 and rates[:2] == rates[3:5]
+
+
+def test_a_run_whose_budget_can_not_be_held_is_refused_before_it_trains():
+    run = Run("digits", "greedy", 1, epochs=4, train_size=64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_budget", lambda run: Budget(parameters=1000))
+        with pytest.raises(ValueError, match="Received: .*1,?000"):
+            training.train_together([run], progress=lambda *_: pytest.fail("trained"))
 
 
 @pytest.mark.skipif(JAX, reason="as on TensorFlow, and slow")

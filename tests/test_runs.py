@@ -11,7 +11,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from lightlayers import datasets, networks, recipes, runs, training
+from lightlayers import datasets, networks, ranks, recipes, runs, training
 from lightlayers.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -83,6 +83,7 @@ def test_defaults_are_the_recipe_and_the_whole_data_set():
         ({"rank": 0}, "rank=0"),
         ({"method": "conv2d"}, "rank=2"),
         ({"recipe": "cake"}, "'cake'"),
+        ({"method": "greedy", "recipe": "product-l2"}, "method='greedy'"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 1.5}, "seed=1.5"),
         ({"epochs": 0}, "epochs=0"),
@@ -263,6 +264,12 @@ def test_own_data_sorted_by_class_is_not_trained_on(own, tmp_path):
     run = Run(runs.add_data(tmp_path / "sorted.npz"), "conv2d", recipe="corrected", epochs=1)
     with pytest.raises(datasets.DataError, match="shuffle the file.*Received: none of 1"):
         training.train(run)
+
+
+def test_own_data_has_the_budget_of_its_own_network(own):
+    run = Run(own("mine"), "greedy", 2)
+    count = networks.build("mine", "lightlayers", 2).count_params()
+    assert training._budget(run) == ranks.Budget(parameters=count)
 
 
 def test_changed_own_data_is_another_data_set(own):

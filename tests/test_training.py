@@ -261,6 +261,7 @@ keras = backend.load()
 dataset, row, weights, file = sys.argv[1:]
 # Adam turns rounding noise into whole steps: only double precision shows what is computed.
 keras.config.set_floatx("float64")
+networks.filters_of = lambda shape: (8,)  # one block of three, for a third of the compilation
 method, _, rank = row.partition("-")
 keras.utils.set_random_seed(1)
 model = networks.build(dataset, method, int(rank) if rank else None)
@@ -340,7 +341,7 @@ print(json.dumps([{name: record[name] for name in names} for record in found]))
 
 @pytest.mark.parametrize(
     ("shuffle", "stop", "plateau", "batched"),
-    [(True, 9, None, True), (False, 2, 1, False), (False, 2, 1, True)],
+    [(True, 9, None, False), (False, 2, 1, True)],
 )
 def test_together_gives_what_each_seed_gives_alone(shuffle, stop, plateau, batched):
     done = subprocess.run(
