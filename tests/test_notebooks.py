@@ -1,5 +1,6 @@
 """The committed notebooks: executed in order, clean, and really compared by nbval."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tomllib
 
 import nbformat
+import pandas as pd
 import pytest
 
 import lightlayers
@@ -136,3 +138,11 @@ def test_a_changed_number_fails(tmp_path):
         table.data[kind] = text.replace("0.9444", "0.9445")
     result = nbval(notebook, tmp_path)
     assert result.returncode == 1 and "0.9445" in result.stdout
+
+
+def test_ranks_without_the_benchmark_says_what_to_run(tmp_path, capsys):
+    cells = code_cells(nbformat.read(ROOT / "notebooks" / "ranks.ipynb", as_version=4))
+    (source,) = (cell.source for cell in cells if "ranks.json" in cell.source)
+    names = {"json": json, "pathlib": pathlib, "pd": pd, "outputs": tmp_path, "save": True}
+    exec(source, names)
+    assert "lightlayers bench ranks" in capsys.readouterr().out
