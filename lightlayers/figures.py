@@ -142,7 +142,10 @@ def accuracy_against_parameters(runs, dataset):
             for rank, row in rows.groupby("rank"):
                 point = row["parameters"].mean(), row["accuracy"].mean()
                 text = f"K = {int(rank)}" if method == "lightlayers" else f"{int(rank)}"
-                offset, side, height = _BESIDE.get(method, ((0, 8), "center", "bottom"))
+                near = means["parameters"].between(point[0] / 1.1, point[0] * 1.1)
+                first = means["parameters"][near].min() == point[0]  # of two side by side
+                middle = "center" if near.sum() == 1 else "right" if first else "left"
+                offset, side, height = _BESIDE.get(method, ((0, 8), middle, "bottom"))
                 where = {"textcoords": "offset points", "ha": side, "va": height}
                 # Readable over the markers of other methods too.
                 halo = [withStroke(linewidth=2.5, foreground="white")]
