@@ -824,6 +824,19 @@ def test_networks_of_keras_convert_train_and_reload(make, tmp_path):
     np.testing.assert_allclose(merged(x), expected, rtol=1e-3, atol=1e-3 * expected.std())
 
 
+@compiles_much
+def test_a_whole_resnet_is_planned_and_converted():
+    model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5)
+    half = model.count_params() // 2
+    plan = conversion.plan(model, Budget(half))
+    light = convert(model, plan)
+    saved = plan["parameters before"].sum() - plan["parameters"].sum()
+    assert 0.99 * half < light.count_params() == model.count_params() - saved <= half
+    changed = {layer.name for layer in light.layers if isinstance(layer, LightConv2D | LightDense)}
+    assert changed == set(plan["layer"][plan["rank"].notna()]) and len(changed) > 5
+    assert light.output_shape == model.output_shape
+
+
 def test_a_converted_model_shares_nothing_with_the_given_one():
     layers = [keras.layers.Conv2D(4, 3, name="conv"), keras.layers.BatchNormalization()]
     model = keras.Sequential([keras.Input((6, 6, 2)), *layers])
