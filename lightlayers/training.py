@@ -1,5 +1,6 @@
 """Training one run, and the record of it."""
 
+import base64
 import contextlib
 import dataclasses
 import datetime
@@ -65,10 +66,22 @@ def _tensorflow_loop(models, optimizer, batch_size):
             totals += tf.stack([tf.reduce_sum(losses), right(labels, outputs)])
         return totals / tf.cast(tf.size(y), dtype)
 
+    @tf.function
+    def classify(x):
+        every = tf.range(tf.shape(x)[0])
+        classes = tf.TensorArray("int32", 0, dynamic_size=True, infer_shape=False)
+        for start in tf.range(0, tf.shape(x)[0], _EVALUATION_BATCH):
+            images, _ = batch(x, every, every[start : start + _EVALUATION_BATCH])
+            outputs = model(images, training=False)
+            found = tf.argmax(outputs, axis=-1, output_type="int32")
+            classes = classes.write(start // _EVALUATION_BATCH, found)
+        return classes.concat()
+
     return types.SimpleNamespace(
         to_device=tf.constant,
         train=lambda x, y, orders: [train(x, y, orders[0])],
         evaluate=lambda x, y: [evaluate(x, y)],
+        classify=lambda x: [classify(x)],
         set_rate=lambda i, value: optimizer.learning_rate.assign(value),
         take=lambda i: None,
         update=lambda i: None,
@@ -158,6 +171,21 @@ def _jax_loop(models, optimizer, batch_size):
         batches = np.split(np.arange(len(y)), cuts)
         return sum(np.asarray(totals_of(*state[:2], b, x, y)) for b in batches) / len(y)
 
+    @jax.jit
+    def classes_of(trainable, others, rows, x):
+        images, _ = batch(x, rows, rows)
+
+        def of_one(variables):
+            outputs, _ = model.stateless_call(*variables, images, training=False)
+            return jnp.argmax(outputs, axis=-1)
+
+        return every(of_one)([trainable, others])
+
+    def classify(x):
+        cuts = np.arange(_EVALUATION_BATCH, len(x), _EVALUATION_BATCH)
+        batches = np.split(np.arange(len(x)), cuts)
+        return np.concatenate([classes_of(*state[:2], b, x) for b in batches], axis=-1)
+
     def set_rate(i, value):
         rate = names.index("learning_rate")
         state[2][rate] = state[2][rate].at[i].set(value)
@@ -181,6 +209,7 @@ def _jax_loop(models, optimizer, batch_size):
         to_device=jnp.asarray,
         train=train,
         evaluate=evaluate,
+        classify=classify,
         set_rate=set_rate,
         take=take,
         put=put,
@@ -198,9 +227,10 @@ def loop(models, optimizer, batch_size):
 
     Returns:
         Namespace of the functions `to_device(array)`, `train(x, y, orders)`, one epoch of
-        every model, `evaluate(x, y)`, both giving loss and accuracy of each, and
-        `set_rate(i, value)`, `take(i)`, `put(i, state)` of the model at `i`, and
-        `update(i)`, after what was taken has been changed.
+        every model, `evaluate(x, y)`, both giving loss and accuracy of each, `classify(x)`,
+        giving the most probable class of each image, and `set_rate(i, value)`, `take(i)`,
+        `put(i, state)` of the model at `i`, and `update(i)`, after what was taken has been
+        changed.
     """
     optimizer.build(models[0].trainable_variables)
     make = {"tensorflow": _tensorflow_loop, "jax": _jax_loop}[backend.name()]
@@ -343,7 +373,9 @@ def train_together(planned, progress=None, keep=None):
     for i, each in enumerate(seeds):
         if each.state is not None:
             steps.put(i, each.state)
-    results = np.asarray(steps.evaluate(steps.to_device(data.x_test), steps.to_device(data.y_test)))
+    images = steps.to_device(data.x_test)
+    results = np.asarray(steps.evaluate(images, steps.to_device(data.y_test)))
+    right = np.asarray(steps.classify(images)) == data.y_test
     records = []
     if _revision() != revision:  # what ran is what was imported before
         revision = (revision or {"commit": None}) | {"clean": False}
@@ -365,6 +397,7 @@ def train_together(planned, progress=None, keep=None):
                     "accuracy": round(accuracy, 6),
                     "loss": float(f"{cross_entropy + float(sum(model.losses)):.6g}"),
                     "cross_entropy": float(f"{cross_entropy:.6g}"),
+                    "right": base64.b64encode(np.packbits(right[i])).decode(),
                 },
                 "parameters": {
                     "total": model.count_params(),

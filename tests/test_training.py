@@ -1,5 +1,6 @@
 """Training: the same as Keras' own fit, the authors' schedule, and a whole record."""
 
+import base64
 import dataclasses
 import json
 import math
@@ -103,6 +104,8 @@ def test_record_is_whole_and_small():
     assert record["parameters"] == {"total": 2649, "trainable": 2425}
     assert record["test"]["loss"] > record["test"]["cross_entropy"]
     assert {len(values) for values in record["history"].values()} == {2}
+    right = np.unpackbits(np.frombuffer(base64.b64decode(record["test"]["right"]), "uint8"))
+    assert right[:100].mean() == pytest.approx(record["test"]["accuracy"]) and not right[100:].any()
     assert np.array(record["shown"]["per_mille"]).shape == (16, 10)
     assert np.array(record["shown"]["first_kernels"]).shape == (3, 3, 1, 1)
     assert record["environment"]["backend"] == backend.name()
