@@ -25,7 +25,7 @@ test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 site: .venv/installed  ## the notebooks and the reference as pages, into build/site
 	$(INSTALL) -e ".[site]"
 	rm -rf build/pages && mkdir -p build/pages/outputs
-	cp -R site/. README.md notebooks build/pages && cp -R outputs/figures build/pages/outputs
+	cp -R site/. README.md CONTRIBUTING.md notebooks build/pages && cp -R outputs/figures build/pages/outputs
 	.venv/bin/sphinx-build -qEW --keep-going -d build/doctrees build/pages build/site
 
 wheel: .venv/installed  ## a wheel with the stored runs, into dist/
@@ -38,10 +38,11 @@ lint: .venv/installed  ## code and notebooks are in style
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
 
-test-jax: .venv/installed  ## the layers' tests pass on JAX
+test-jax: .venv/installed  ## the tests of layers, peers and benchmarks pass on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
-	    tests/test_layers.py tests/test_factorization.py tests/test_conversion.py \
-	    tests/test_pruning.py tests/test_bench.py
+	    tests/test_layers.py tests/test_factorization.py tests/test_costs.py tests/test_conversion.py \
+	    tests/test_graphs.py tests/test_pruning.py tests/peers tests/suite/bench \
+	    tests/suite/test_golden.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
@@ -56,7 +57,7 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 # TensorFlow 2.19 is not built for Python 3.13.
 test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow that we promise, as on Colab
 	$(call python,$(PYTHON) python3.12 python3.11 python3,13) -m venv --clear build/oldest
-	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[dask,test]" \
+	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[suite,dask,test]" \
 	    keras==3.10.0 tensorflow-cpu==2.19.0
 	PATH="$(CURDIR)/build/oldest/bin:$$PATH" $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
 	    tests/test_factorization.py tests/test_pruning.py
@@ -70,7 +71,7 @@ test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow th
 
 .venv/installed: .venv/bin/pip pyproject.toml constraints.txt
 	@echo "Installing TensorFlow, JAX and JupyterLab into .venv: 610 MB, 1 to 4 minutes, once."
-	$(INSTALL) -e ".[cpu,jax,dask,export,test]"
+	$(INSTALL) -e ".[suite,cpu,jax,dask,export,test]"
 	@touch $@
 
 .PHONY: help .venv reproduce lab site wheel test lint test-tensorflow test-jax test-notebooks test-browser test-oldest

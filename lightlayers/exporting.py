@@ -8,22 +8,20 @@ import warnings
 
 import numpy as np
 
-from lightlayers import backend
-
 FORMATS = {
     "float32": "TFLite, 32-bit floats",
     "dynamic": "TFLite, 8-bit weights, sums in 32-bit floats",
     "int8": "TFLite, 8-bit integers but for input and output, from calibration images",
     "onnx": "ONNX, 32-bit floats",
 }
-_SECONDS = 0.2
-# What a format may differ by from Keras: of a probability, or in the share of images that get
-# another class. What is rounded to 8 bits moves probabilities, and few classes.
-_MOST = {"float32": 1e-3, "onnx": 1e-3}
-_MOST_CLASSES = 0.1
+_SECONDS = 0.2  # of timing each file
+# How far a probability may be from Keras', where nothing is rounded to 8 bits, and the share of
+# images that may get another class.
+_LARGEST_DIFFERENCE = {"float32": 1e-3, "onnx": 1e-3}
+_LARGEST_CHANGE = 0.1
 
 
-def _convert(model, name, images):
+def _make_tflite(model, name, images):
     import tensorflow as tf
 
     # A batch of one, of a known shape: what runs on a phone.
@@ -39,20 +37,21 @@ def _convert(model, name, images):
         return converter.convert()
 
 
-def _tflite(file):
+def load_tflite(file):
+    """Returns the name of what runs a TFLite file, and a function from an image to its result."""
     import tensorflow as tf
 
     def load(**options):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it announces its successor, for the same files
-            found = tf.lite.Interpreter(str(file), num_threads=1, **options)
-        found.allocate_tensors()
-        return found
+            interpreter = tf.lite.Interpreter(str(file), num_threads=1, **options)
+        interpreter.allocate_tensors()
+        return interpreter
 
     try:
         runtime, interpreter = "TFLite with XNNPACK", load()
     except RuntimeError:
-        # XNNPACK refuses layers whose scales lie far apart, as a hardly trained head's do.
+        # XNNPACK refuses layers whose scales lie far apart, as those of a hardly trained head do.
         plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         runtime, interpreter = "TFLite", load(experimental_op_resolver_type=plain)
     (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -65,7 +64,7 @@ def _tflite(file):
     return runtime, predict
 
 
-def _onnx(file):
+def _load_onnx(file):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -73,6 +72,48 @@ def _onnx(file):
     session = onnxruntime.InferenceSession(str(file), options)
     name = session.get_inputs()[0].name
     return "ONNX Runtime", lambda image: session.run(None, {name: image[None]})[0][0]
+
+
+def _write(model, folder, name, calibration):
+    """Writes a model in one format, and returns the file, its runtime and what runs it."""
+    if name == "onnx":
+        file = folder / f"{model.name}.onnx"
+        model.export(file, format="onnx", verbose=False)
+        return file, *_load_onnx(file)
+    file = folder / f"{model.name}-{name}.tflite"
+    file.write_bytes(_make_tflite(model, name, calibration))
+    return file, *load_tflite(file)
+
+
+def _measure_milliseconds(predict, image):
+    times, end = [], time.perf_counter() + _SECONDS
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        predict(image)
+        times.append(1000 * (time.perf_counter() - began))
+    return round(float(np.median(times)), 4)
+
+
+def _check(model, formats):
+    import keras
+
+    from lightlayers import graphs
+
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise ValueError(f"Unknown formats. Expected {list(FORMATS)}. Received: {unknown}")
+    if missing := [name for name in formats if name not in available()]:
+        raise ValueError(f"Needs pip install 'lightlayers[export]'. Received: {missing}")
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend}"
+        )
+    layers = graphs.flatten_layers(model)
+    if half := [layer.name for layer in layers if layer.compute_dtype.endswith("float16")]:
+        raise ValueError(
+            "These formats have 32-bit floats: build the model under dtype policy 'float32' and "
+            f"load the weights into it. Received: 16 bits in {', '.join(half)}"
+        )
 
 
 def available():
@@ -103,63 +144,35 @@ def export(model, folder, images, formats=None, calibration=None):
             TensorFlow.
     """
     import pandas as pd
+    from keras import ops
 
     formats = available() if formats is None else formats
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise ValueError(f"Unknown formats. Expected {list(FORMATS)}. Received: {unknown}")
-    if missing := [name for name in formats if name not in available()]:
-        raise ValueError(f"Needs pip install 'lightlayers[export]'. Received: {missing}")
-    if backend.name() != "tensorflow":
-        raise ValueError(
-            f"Set KERAS_BACKEND=tensorflow to export. Received: KERAS_BACKEND={backend.name()}"
-        )
-    if half := [x.name for x in model._flatten_layers() if x.compute_dtype.endswith("float16")]:
-        raise ValueError(
-            "These formats have 32-bit floats: build the model under dtype policy 'float32' and "
-            f"load the weights into it. Received: 16 bits in {', '.join(half)}"
-        )
+    _check(model, formats)
     images = np.asarray(images, "float32")
     calibration = images if calibration is None else np.asarray(calibration, "float32")
-    expected = backend.load().ops.convert_to_numpy(model(images, training=False))
+    expected = ops.convert_to_numpy(model(images, training=False))
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = []
+    rows = []
     for name in formats:
-        if name == "onnx":
-            file = folder / f"{model.name}.onnx"
-            model.export(file, format="onnx", verbose=False)
-            runtime, predict = _onnx(file)
-        else:
-            file = folder / f"{model.name}-{name}.tflite"
-            file.write_bytes(_convert(model, name, calibration))
-            runtime, predict = _tflite(file)
-        found = np.stack([predict(image) for image in images])
-        same = found.argmax(-1) == expected.argmax(-1)
-        size = round(file.stat().st_size / 1000, 1)
-        line = [name, file.name, size, runtime, _time(predict, images[0])]
-        lines.append([*line, float(np.abs(found - expected).max().round(5)), same.mean().round(4)])
-    columns = "format file kB runtime milliseconds".split()
-    columns += ["largest difference", "same class"]
-    return pd.DataFrame(lines, columns=columns)
+        file, runtime, predict = _write(model, folder, name, calibration)
+        results = np.stack([predict(image) for image in images])
+        same = results.argmax(-1) == expected.argmax(-1)
+        row = {"format": name, "file": file.name, "kB": round(file.stat().st_size / 1000, 1)}
+        row |= {"runtime": runtime, "milliseconds": _measure_milliseconds(predict, images[0])}
+        row["largest difference"] = float(np.abs(results - expected).max().round(5))
+        rows.append(row | {"same class": same.mean().round(4)})
+    return pd.DataFrame(rows)
 
 
 def disagreements(table):
     """Returns sentences on the formats that do not say what Keras says, of `export`'s table."""
     found = []
     for name, row in table.set_index("format").iterrows():
-        moved, another = row["largest difference"], 1 - row["same class"]
-        most = _MOST.get(name, np.inf)
-        if not moved <= most:  # nor is what is not a number
-            found.append(f"{name} moves a probability by {moved:.3f}, at most {most} is rounding")
-        elif another > _MOST_CLASSES:
-            found.append(f"{name} gives another class than Keras for {another:.0%} of the images")
+        moved, changed = row["largest difference"], 1 - row["same class"]
+        limit = _LARGEST_DIFFERENCE.get(name, np.inf)
+        if not moved <= limit:  # nor is what is not a number
+            found.append(f"{name} moves a probability by {moved:.3f}, at most {limit} is rounding")
+        elif changed > _LARGEST_CHANGE:
+            found.append(f"{name} gives another class than Keras for {changed:.0%} of the images")
     return found
-
-
-def _time(predict, image):
-    times, end = [], time.perf_counter() + _SECONDS
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        predict(image)
-        times.append(1000 * (time.perf_counter() - began))
-    return round(float(np.median(times)), 4)

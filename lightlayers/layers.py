@@ -14,7 +14,8 @@ IMPLEMENTATIONS = ("factored", "merged", "auto")
 FACTOR_INITIALIZERS = ("independent", "spectral", "variance")
 
 
-def _positive_integer(name, value):
+def check_positive_integer(name, value):
+    """Returns an argument as an `int`, and refuses what is no positive integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(
             f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
@@ -22,7 +23,7 @@ def _positive_integer(name, value):
     return int(value)
 
 
-def _one_of(name, value, known):
+def _check_choice(name, value, known):
     if value not in known:
         raise ValueError(
             f"Argument `{name}` must be one of {', '.join(map(repr, known))}. "
@@ -31,56 +32,88 @@ def _one_of(name, value, known):
     return value
 
 
-def _another(initializer):
-    """Returns the initialiser with a stream of its own; Keras' draw the same numbers again."""
-    if not isinstance(initializer, keras.initializers.Initializer):
+def _copy_initializer(initializer):
+    """Returns a copy that draws other numbers. One Keras initialiser draws the same ones again."""
+    seed = getattr(initializer, "seed", None)
+    if not isinstance(initializer, keras.initializers.Initializer) or seed is None:
         return initializer
-    if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
-        return initializer  # it moves on with each draw, a copy would start over
-    if not hasattr(initializer, "seed"):
-        return initializer
-    # Not by its configuration: one of the user's own need not say how it is made.
+    if isinstance(seed, keras.random.SeedGenerator):
+        return initializer  # it moves on with each draw, and a copy would start over
+    # Not by its configuration: a class of the user's may not say how it is made.
     other = copy.copy(initializer)
-    given = getattr(initializer, "_init_seed", initializer.seed)
+    given = getattr(initializer, "_init_seed", seed)
     if isinstance(given, int):
         [other.seed] = factorization.other_seeds(given, 1)
-    elif given is not initializer.seed:  # Keras drew one itself, and does so again
+    elif given is not seed:  # Keras drew the seed itself, and does so again
         other.seed = keras.initializers.RandomNormal().seed
     return other
 
 
-class _ProductPenalty(keras.regularizers.Regularizer):
-    """The penalties that a layer's first factor carries: its own and that of the product."""
+def _check_paper_form(factor_initializer, product_regularizer, implementation):
+    """Refuses what needs one dense kernel, for which form `"paper"` does not stand."""
+    for name, value, allowed, done in (
+        ("factor_initializer", factor_initializer, ["independent"], "started"),
+        ("product_regularizer", product_regularizer, [None], "regularised as one"),
+        ("implementation", implementation, ["factored", "auto"], "merged"),
+    ):
+        if value not in allowed:
+            raise ValueError(
+                f"Form 'paper' stands for no single dense kernel that could be {done}. Use "
+                f"form='channel' or 'spatial'. Received: {name}={value!r}"
+            )
 
-    def __init__(self, layer, form, groups):
-        self.layer, self.form, self.groups = layer, form, groups
+
+def _choose_activation(form, activation):
+    """Returns the activation between the factors of a form, and refuses one in a linear form."""
+    if activation == "auto":
+        return "relu" if form == "paper" else None
+    if form != "paper" and activation is not None:
+        raise ValueError(
+            f"Form {form!r} is linear between its factors. Use form='paper' for an activation "
+            f"there. Received: intermediate_activation={activation!r}"
+        )
+    return activation
+
+
+class _ProductPenalty(keras.regularizers.Regularizer):
+    """The penalties that a layer's first factor carries: its own, and that of the product."""
+
+    def __init__(self, layer):
+        self.layer = layer
 
     def __call__(self, factor_1):
-        layer, scale = self.layer, self.layer._product_scale
-        factors, how = (factor_1, layer.factor_2), (self.form, self.groups)
-        if type(layer.product_regularizer) is keras.regularizers.L2:  # one made of it may differ
-            norm = factorization.squared_norm(*factors, *how)
-            found = layer.product_regularizer.l2 * scale**2 * norm
+        layer, scale = self.layer, self.layer.product_scale
+        factors = factor_1, layer.factor_2, layer.form, layer.groups
+        if type(layer.product_regularizer) is keras.regularizers.L2:  # a subclass may differ
+            norm = factorization.squared_norm(*factors)
+            penalty = layer.product_regularizer.l2 * scale**2 * norm
         else:
-            found = layer.product_regularizer(factorization.merge(*factors, *how) * scale)
-        return found + layer.kernel_regularizer(factor_1) if layer.kernel_regularizer else found
+            penalty = layer.product_regularizer(factorization.merge(*factors) * scale)
+        if layer.kernel_regularizer:
+            penalty = penalty + layer.kernel_regularizer(factor_1)
+        return penalty
 
 
-class _Factorized:
-    """What the two layers share: the factors' weights, saving, and what they refuse."""
+class LightLayer:
+    """What `LightDense` and `LightConv2D` share: two factors, saving, and what is refused."""
 
-    _product_scale = 1.0  # of the product of the factors in the kernel
+    form = "dense"
+    groups = 1
+    implementation = "factored"
+    product_scale = 1.0  # by which the product of the factors is multiplied
+    intermediate_activation = staticmethod(keras.activations.linear)
+    intermediate_bias = None
 
     # Keras' own would save one merged kernel and lose the factors.
     save_own_variables = keras.layers.Layer.save_own_variables
     load_own_variables = keras.layers.Layer.load_own_variables
 
-    def _refuse(self, kwargs):
+    def _refuse_arguments(self, kwargs):
         for name in ("lora_rank", "lora_alpha", "quantization_config"):
             if kwargs.pop(name, None) is not None:
-                self._refuse_adapters(name)
+                self._refuse_adapter(name)
 
-    def _refuse_adapters(self, received, error=TypeError):
+    def _refuse_adapter(self, received, error=TypeError):
         name = type(self).__name__
         raise error(
             f"{name} has a kernel of two trained factors already, and takes no LoRA or "
@@ -89,41 +122,42 @@ class _Factorized:
         )
 
     def enable_lora(self, rank=None, *_, **__):
-        self._refuse_adapters("enable_lora")
+        self._refuse_adapter("enable_lora")
 
     def quantize(self, mode=None, *_, **__):
         # Model.quantize warns of such layers, leaves them as they are, and goes on.
-        self._refuse_adapters("quantize", NotImplementedError)
+        self._refuse_adapter("quantize", NotImplementedError)
 
-    def _add_factors(self, shapes, dense_shape, form, groups=1):
+    def _set_options(self, rank, factor_initializer, product_regularizer):
+        self.rank = check_positive_integer("rank", rank)
+        self.factor_initializer = _check_choice(
+            "factor_initializer", factor_initializer, FACTOR_INITIALIZERS
+        )
+        self.product_regularizer = keras.regularizers.get(product_regularizer)
+
+    def _add_factors(self, shapes):
         if getattr(self, "quantization_mode", None):
-            self._refuse_adapters(self.dtype_policy.name)
+            self._refuse_adapter(self.dtype_policy.name)
+        initializer = self.kernel_initializer
         if self.factor_initializer == "independent":
-            starts = self.kernel_initializer, _another(self.kernel_initializer)
+            starts = initializer, _copy_initializer(initializer)
         else:
-            starts = factorization.start(
-                shapes,
-                dense_shape,
-                self.kernel_initializer,
-                self.factor_initializer,
-                form,
-                groups,
-            )
-
+            dense = self.dense_kernel_shape, initializer, self.factor_initializer
+            starts = factorization.start(shapes, *dense, self.form, self.groups)
         # Keras adds up the penalties of single weights: the product's comes with its first.
-        first = self.kernel_regularizer
-        if self.product_regularizer:
-            first = _ProductPenalty(self, form, groups)
-        regularizers = first, self.kernel_regularizer
-        for i, (shape, initializer) in enumerate(zip(shapes, starts, strict=True), 1):
+        first = _ProductPenalty(self) if self.product_regularizer else self.kernel_regularizer
+        for name, shape, start, regularizer in (
+            ("factor_1", shapes[0], starts[0], first),
+            ("factor_2", shapes[1], starts[1], self.kernel_regularizer),
+        ):
             factor = self.add_weight(
-                name=f"factor_{i}",
+                name=name,
                 shape=shape,
-                initializer=initializer,
-                regularizer=regularizers[i - 1],
+                initializer=start,
+                regularizer=regularizer,
                 constraint=self.kernel_constraint,
             )
-            setattr(self, f"factor_{i}", factor)
+            setattr(self, name, factor)
 
     def _add_bias(self, name, size, initializer):
         return self.add_weight(
@@ -135,28 +169,57 @@ class _Factorized:
         )
 
     @property
+    def kernel(self):
+        """The dense kernel that the factors stand for, shaped as Keras' layer has it."""
+        if not self.built:
+            raise AttributeError("You must build the layer before accessing `kernel`.")
+        if self.form == "paper":
+            raise AttributeError(
+                "Form 'paper' stands for no single kernel: two convolutions with an "
+                "activation between them. Its weights are `factor_1` and `factor_2`."
+            )
+        kernel = factorization.merge(self.factor_1, self.factor_2, self.form, self.groups)
+        return kernel if self.product_scale == 1 else kernel * self.product_scale
+
+    @property
     def break_even_rank(self):
         """Integer, the smallest rank at which the factors hold no fewer weights.
 
         It counts what the rank multiplies (the factors, and in form `"paper"` the
         first bias) against the one dense kernel that they replace.
         """
-        if not self.built:
-            raise AttributeError("Build the layer before asking for `break_even_rank`.")
-        return math.ceil(math.prod(self.dense_kernel_shape) / self.parameters_per_rank)
+        per_rank = self.parameters_per_rank
+        return math.ceil(math.prod(self.dense_kernel_shape) / per_rank)
 
     @property
     def parameters_per_rank(self):
         """Integer, the weights that each rank adds, that of the first bias among them."""
         if not self.built:
-            raise AttributeError("Build the layer before asking for `parameters_per_rank`.")
+            raise AttributeError("Build the layer before asking what a rank costs.")
         weights = math.prod(self.factor_1.shape) + math.prod(self.factor_2.shape)
-        has_bias = getattr(self, "intermediate_bias", None) is not None
-        return weights // self.rank + (self.groups if has_bias else 0)
+        biases = 0 if self.intermediate_bias is None else self.groups
+        return weights // self.rank + biases
+
+    def _add_bias_and_activate(self, x):
+        x = self._shift(x, self.bias)
+        return x if self.activation is None else self.activation(x)
+
+    def _shift(self, x, bias):
+        return x if bias is None else ops.add(x, bias)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("quantization_config", None)
+        return {
+            **config,
+            "rank": self.rank,
+            "factor_initializer": self.factor_initializer,
+            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
+        }
 
 
 @keras.saving.register_keras_serializable(package="lightlayers")
-class LightDense(_Factorized, keras.layers.Dense):
+class LightDense(LightLayer, keras.layers.Dense):
     """Dense layer whose kernel is the product of two factors of rank `rank`.
 
     `outputs = activation(inputs · factor_1 · factor_2 + bias)`
@@ -231,9 +294,9 @@ class LightDense(_Factorized, keras.layers.Dense):
         product_regularizer=None,
         **kwargs,
     ):
-        self._refuse(kwargs)
+        self._refuse_arguments(kwargs)
         super().__init__(
-            _positive_integer("units", units),
+            check_positive_integer("units", units),
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -245,24 +308,19 @@ class LightDense(_Factorized, keras.layers.Dense):
             bias_constraint=bias_constraint,
             **kwargs,
         )
-        self.rank = _positive_integer("rank", rank)
-        self.scale = _one_of("scale", scale, (None, "paper"))
-        self.factor_initializer = _one_of(
-            "factor_initializer", factor_initializer, FACTOR_INITIALIZERS
-        )
+        self._set_options(rank, factor_initializer, product_regularizer)
+        self.scale = _check_choice("scale", scale, (None, "paper"))
         if scale and factor_initializer != "independent":
             raise ValueError(
                 "scale='paper' belongs to the paper's own start. Use "
                 "factor_initializer='independent' with it, or scale=None. Received: "
                 f"factor_initializer={factor_initializer!r}"
             )
-        self.product_regularizer = keras.regularizers.get(product_regularizer)
 
     def build(self, input_shape):
         inputs = input_shape[-1]
         self.dense_kernel_shape = (inputs, self.units)
-        shapes = (inputs, self.rank), (self.rank, self.units)
-        self._add_factors(shapes, self.dense_kernel_shape, "dense")
+        self._add_factors([(inputs, self.rank), (self.rank, self.units)])
         self.bias = None
         if self.use_bias:
             self.bias = self._add_bias("bias", self.units, self.bias_initializer)
@@ -270,38 +328,21 @@ class LightDense(_Factorized, keras.layers.Dense):
         self.built = True
 
     @property
-    def kernel(self):
-        """The dense kernel that the factors stand for, `(inputs, units)`."""
-        if not self.built:
-            raise AttributeError("You must build the layer before accessing `kernel`.")
-        return factorization.merge(self.factor_1, self.factor_2, "dense") * self._product_scale
-
-    @property
-    def _product_scale(self):
+    def product_scale(self):
         return 2 / self.units if self.scale == "paper" else 1.0
 
     def call(self, inputs, training=None):
         outputs = ops.matmul(ops.matmul(inputs, self.factor_1), self.factor_2)
         if self.scale:
-            outputs = ops.multiply(outputs, self._product_scale)
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+            outputs = ops.multiply(outputs, self.product_scale)
+        return self._add_bias_and_activate(outputs)
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("quantization_config", None)
-        return {
-            **config,
-            "rank": self.rank,
-            "scale": self.scale,
-            "factor_initializer": self.factor_initializer,
-            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
-        }
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="lightlayers")
-class LightConv2D(_Factorized, keras.layers.Conv2D):
+class LightConv2D(LightLayer, keras.layers.Conv2D):
     """2D convolution layer made of two small convolutions through `rank` channels.
 
     Three forms, for a kernel of height kh and width kw:
@@ -412,9 +453,9 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         implementation="auto",
         **kwargs,
     ):
-        self._refuse(kwargs)
+        self._refuse_arguments(kwargs)
         super().__init__(
-            _positive_integer("filters", filters),
+            check_positive_integer("filters", filters),
             kernel_size,
             strides=strides,
             padding=padding,
@@ -434,39 +475,13 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         )
         # Keras' Conv2D keeps its number of image axes in `rank` and reads it in build()
         # and call() alone, which are ours: the name is free for the field's word.
-        self.rank = _positive_integer("rank", rank)
-        self.form = _one_of("form", form, FORMS)
-        self.factor_initializer = _one_of(
-            "factor_initializer", factor_initializer, FACTOR_INITIALIZERS
-        )
-        if form == "paper" and factor_initializer != "independent":
-            raise ValueError(
-                "Form 'paper' stands for no single dense kernel, so its factors can only "
-                "be started independently. Use form='channel' or 'spatial'. Received: "
-                f"factor_initializer={factor_initializer!r}"
-            )
-        self.product_regularizer = keras.regularizers.get(product_regularizer)
-        if form == "paper" and self.product_regularizer:
-            raise ValueError(
-                "Form 'paper' stands for no single dense kernel that could be regularised. Use "
-                "kernel_regularizer for its factors, or form='channel' or 'spatial'. Received: "
-                f"product_regularizer={product_regularizer!r}"
-            )
-        self.implementation = _one_of("implementation", implementation, IMPLEMENTATIONS)
-        if form == "paper" and implementation == "merged":
-            raise ValueError(
-                "Form 'paper' stands for no single dense kernel, so it can't be merged. Use "
-                "form='channel' or 'spatial'. Received: implementation='merged'"
-            )
-        if intermediate_activation == "auto":
-            intermediate_activation = "relu" if form == "paper" else None
-        elif form != "paper" and intermediate_activation is not None:
-            raise ValueError(
-                f"Form {form!r} is linear between its factors. Use form='paper' for an "
-                "activation there. Received: "
-                f"intermediate_activation={intermediate_activation!r}"
-            )
-        self.intermediate_activation = keras.activations.get(intermediate_activation)
+        self.form = _check_choice("form", form, FORMS)
+        self._set_options(rank, factor_initializer, product_regularizer)
+        self.implementation = _check_choice("implementation", implementation, IMPLEMENTATIONS)
+        if form == "paper":
+            _check_paper_form(factor_initializer, product_regularizer, implementation)
+        between = _choose_activation(form, intermediate_activation)
+        self.intermediate_activation = keras.activations.get(between)
 
     def build(self, input_shape):
         axis = -1 if self.data_format == "channels_last" else 1
@@ -489,37 +504,21 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
             (*first, channels // self.groups, width),
             (*second, self.rank, self.filters),
         )
-        self._add_factors(shapes, self.dense_kernel_shape, self.form, self.groups)
+        self._add_factors(shapes)
         self.intermediate_bias = self.bias = None
         if self.use_bias:
             if self.form == "paper":
                 self.intermediate_bias = self._add_bias(
-                    "intermediate_bias", width, _another(self.bias_initializer)
+                    "intermediate_bias", width, _copy_initializer(self.bias_initializer)
                 )
             self.bias = self._add_bias("bias", self.filters, self.bias_initializer)
         self.input_spec = keras.layers.InputSpec(min_ndim=4, axes={axis: channels})
         self.built = True
 
     @property
-    def kernel(self):
-        """The dense kernel that the factors of a linear form stand for."""
-        if not self.built:
-            raise AttributeError("You must build the layer before accessing `kernel`.")
-        if self.form == "paper":
-            raise AttributeError(
-                "Form 'paper' stands for no single kernel: two convolutions with an "
-                "activation between them. Its weights are `factor_1` and `factor_2`."
-            )
-        return factorization.merge(self.factor_1, self.factor_2, self.form, self.groups)
-
-    @property
     def stages(self):
         """Pair of dictionaries, the arguments of each factor's convolution."""
-        whole = {
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation_rate": self.dilation_rate,
-        }
+        whole = self._arguments
         if self.form == "spatial":
             (sh, sw), (dh, dw) = self.strides, self.dilation_rate
             return (
@@ -529,7 +528,13 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         plain = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1)}
         return (plain, whole) if self.form == "paper" else (whole, plain)
 
-    def _merged(self, training):
+    @property
+    def _arguments(self):
+        names = "strides", "padding", "dilation_rate"
+        return {name: getattr(self, name) for name in names}
+
+    def _merges(self, training):
+        """Returns whether to compute with one merged kernel."""
         if self.form == "paper" or self.implementation == "factored":
             return False
         if self.implementation == "merged":
@@ -537,37 +542,33 @@ class LightConv2D(_Factorized, keras.layers.Conv2D):
         return not training and self.rank >= self.break_even_rank
 
     def call(self, inputs, training=None):
-        if self._merged(training):
-            whole = {"strides": self.strides, "dilation_rate": self.dilation_rate}
-            whole |= {"padding": self.padding, "data_format": self.data_format}
-            outputs = self._shift(ops.conv(inputs, self.kernel, **whole), self.bias)
-            return outputs if self.activation is None else self.activation(outputs)
-        first, second = self.stages
-        hidden = ops.conv(inputs, self.factor_1, data_format=self.data_format, **first)
-        hidden = self._shift(hidden, self.intermediate_bias)
-        if self.form == "paper":
-            hidden = self.intermediate_activation(hidden)
-        outputs = ops.conv(hidden, self.factor_2, data_format=self.data_format, **second)
-        outputs = self._shift(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        if self._merges(training):
+            outputs = self._convolve(inputs, self.kernel, self._arguments)
+        else:
+            first, second = self.stages
+            hidden = self._convolve(inputs, self.factor_1, first)
+            hidden = self._shift(hidden, self.intermediate_bias)
+            if self.form == "paper":
+                hidden = self.intermediate_activation(hidden)
+            outputs = self._convolve(hidden, self.factor_2, second)
+        return self._add_bias_and_activate(outputs)
+
+    def _convolve(self, x, kernel, arguments):
+        return ops.conv(x, kernel, data_format=self.data_format, **arguments)
 
     def _shift(self, x, bias):
-        if bias is None:
-            return x
-        if self.data_format == "channels_first":
+        if bias is not None and self.data_format == "channels_first":
             # Keras' ops.add on TensorFlow adds it along the width where that has its size.
             return x + ops.reshape(bias, (1, -1, 1, 1))
-        return ops.add(x, bias)
+        return super()._shift(x, bias)
 
     def get_config(self):
+        between = None
+        if self.form == "paper":
+            between = keras.activations.serialize(self.intermediate_activation)
         return {
             **super().get_config(),
-            "rank": self.rank,
             "form": self.form,
-            "intermediate_activation": None
-            if self.form != "paper"
-            else keras.activations.serialize(self.intermediate_activation),
-            "factor_initializer": self.factor_initializer,
-            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
+            "intermediate_activation": between,
             "implementation": self.implementation,
         }

@@ -5,96 +5,81 @@ import warnings
 import keras
 import numpy as np
 
-from lightlayers import conversion
-from lightlayers.layers import LightConv2D, LightDense
+from lightlayers import costs, graphs
+from lightlayers.layers import LightLayer, check_positive_integer
 from lightlayers.ranks import limits_of
 
 
-def _energies(layer):
+def _compute_energies(layer):
     """Returns `||u||² · ||v||²` of each direction: a column of one factor, a row of the other.
 
     The bias between the factors belongs to the column: what it lets through is no zero.
     """
-    groups = getattr(layer, "groups", 1)
-    one, two = (
+    columns, rows = (
         np.square(keras.ops.convert_to_numpy(factor).astype("float64"))
         for factor in (layer.factor_1, layer.factor_2)
     )
-    if (bias := getattr(layer, "intermediate_bias", None)) is not None:
-        bias = keras.ops.convert_to_numpy(bias).astype("float64")
-        one = np.concatenate([one.reshape(-1, len(bias)), np.square(bias)[None]])
-    one = one.reshape(-1, groups, layer.rank).sum(axis=0)
-    two = two.reshape(-1, layer.rank, groups, layer.factor_2.shape[-1] // groups).sum(axis=(0, 3))
-    energies = (one * two.T).sum(axis=0)
+    columns = columns.reshape(-1, columns.shape[-1])
+    if layer.intermediate_bias is not None:
+        bias = keras.ops.convert_to_numpy(layer.intermediate_bias).astype("float64")
+        columns = np.concatenate([columns, np.square(bias)[None]])
+    columns = columns.reshape(-1, layer.groups, layer.rank).sum(axis=0)
+    rows = rows.reshape(-1, layer.rank, layer.groups, rows.shape[-1] // layer.groups)
+    energies = (columns * rows.sum(axis=(0, 3)).T).sum(axis=0)
     return np.where(np.isnan(energies), np.inf, energies)  # not a number, and so no zero
 
 
-def _optimizers(optimizer):
-    """Returns an optimiser and those in it: LossScaleOptimizer has one, MultiOptimizer several."""
-    if optimizer is None:
-        return []
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    inner += getattr(optimizer, "_inner_optimizers", ())
-    return [optimizer, *(one for each in inner for one in _optimizers(each))]
-
-
-def _slots(optimizer, variable):
-    """Returns what an optimiser remembers of each entry of a variable.
-
-    Names don't tell variables apart: in two nested models they can have the same path.
-    """
-    found = []
-    for one in _optimizers(optimizer):
-        known = getattr(one, "_trainable_variables", ())
-        place = next((i for i, each in enumerate(known) if each is variable), None)
-        for values in vars(one).values() if place is not None else ():
-            if isinstance(values, list) and len(values) == len(known):
-                found.append(values[place])
-            elif isinstance(values, dict):  # of Muon, in older Keras
-                found.append(values.get(variable.path))
-    found = [slot for slot in found if slot is not variable and hasattr(slot, "assign")]
-    return [slot for slot in found if slot.shape == variable.shape]
-
-
-def _clear(layer, kept, model):
+def _clear_directions(layer, kept, model):
     """Zeroes all but the kept directions, and what the model's optimisers remember of them.
 
-    Both sides of a direction at zero have no gradient, so it stays there, whatever
-    compiled the training step: no shape changes, nothing is traced again.
+    Both sides of a direction at zero have no gradient, so it stays there, whatever compiled the
+    training step: no shape changes, nothing is traced again.
     """
-    groups = getattr(layer, "groups", 1)
-    columns, rows = np.tile(kept, groups), kept[:, None]
-    masks = [(layer.factor_1, columns), (layer.factor_2, rows)]
-    if getattr(layer, "intermediate_bias", None) is not None:
+    columns = np.tile(kept, layer.groups)
+    masks = [(layer.factor_1, columns), (layer.factor_2, kept[:, None])]
+    if layer.intermediate_bias is not None:
         masks.append((layer.intermediate_bias, columns))
+    # A model with a training step of its own may have more than one.
+    optimizers = [each for each in vars(model).values() if isinstance(each, keras.Optimizer)]
     for variable, mask in masks:
-        # A model with a training step of its own may have more than one.
-        optimizers = [
-            one for one in vars(model).values() if isinstance(one, keras.optimizers.Optimizer)
-        ]
-        slots = [slot for one in optimizers for slot in _slots(one, variable)]
-        # Divided by, even where nothing changes: without a gradient it changes no weight. Not so
-        # the gradients that wait for their step, which would bring the direction back.
-        slots = [
-            slot
-            for slot in slots
-            if not slot.name.endswith("accumulator") or slot.name.endswith("gradient_accumulator")
-        ]
-        for each in (variable, *slots):
+        slots = [slot for each in optimizers for slot in graphs.find_slots(each, variable)]
+        for each in [variable, *filter(_may_be_cleared, slots)]:
             each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
+
+
+def _may_be_cleared(slot):
+    # The step is divided by other accumulators: at zero they would make it infinite, and without a
+    # gradient they change no weight. Gradients that wait for their step would bring the direction
+    # back.
+    accumulates = slot.name.endswith("accumulator")
+    return not accumulates or slot.name.endswith("gradient_accumulator")
 
 
 def _revives(layer):
     """Returns whether the second factor has a gradient where both are zero."""
-    between = getattr(layer, "intermediate_activation", keras.activations.linear)
     zeros = keras.ops.zeros((1, 1, 1, layer.factor_1.shape[-1]))
-    return keras.ops.convert_to_numpy(between(zeros)).any()
+    return keras.ops.convert_to_numpy(layer.intermediate_activation(zeros)).any()
 
 
 def _has_weights_between(layer):
-    between = getattr(layer, "intermediate_activation", None)
+    between = layer.intermediate_activation
     # Keras builds what will have weights when it is first called, and the others at once.
     return isinstance(between, keras.layers.Layer) and bool(not between.built or between.variables)
+
+
+def _check_activation(path, layer):
+    """Refuses a layer whose directions can't be dropped one by one."""
+    if _has_weights_between(layer):
+        raise ValueError(
+            "The weights of an activation between the factors can't be cut with them. "
+            f"Received: layer {path!r} with {layer.intermediate_activation!r}"
+        )
+    if _revives(layer):
+        raise ValueError(
+            "A direction at zero stays there only where the activation between the "
+            f"factors is 0 at 0, as 'relu' and 'tanh' are. Received: layer {path!r} with "
+            f"intermediate_activation={layer.intermediate_activation!r}"
+        )
 
 
 class RankSchedule(keras.callbacks.Callback):
@@ -144,90 +129,83 @@ class RankSchedule(keras.callbacks.Callback):
 
     def __init__(self, budget, epochs):
         super().__init__()
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(
-                f"Argument `epochs` must be a positive integer. Received: epochs={epochs!r}"
-            )
-        self.epochs = epochs
+        self.epochs = check_positive_integer("epochs", epochs)
         self._budget = np.array(limits_of(budget))
-        self._held = np.isfinite(self._budget)  # what has no limit has no say
-        self._limits = self._budget[self._held]
+        self._limited = np.isfinite(self._budget)
+        self._limits = self._budget[self._limited]
 
     def on_train_begin(self, logs=None):
-        applied = conversion.applications(self.model, own=True)
-        conversion.warn_of_hidden(applied)
-        macs = {path: conversion.multiply_adds(*found) for path, found in applied.items()}
-        conversion.check_macs(applied, macs, self._budget)
-        macs = {path: count or 0 for path, count in macs.items()}
-        self._prices = {}  # of one direction
-        for path, (layer, _) in applied.items():
-            if isinstance(layer, LightDense | LightConv2D):
-                merged = getattr(layer, "implementation", "") == "merged"
-                each = 0 if merged else macs[path] // layer.rank
-                price = np.array([layer.parameters_per_rank, each])[self._held]
-                # Else dropping some would spare nothing, or the others could not make up for it.
-                if price.any() and layer.trainable_variables:
-                    self._prices[layer] = price
-        for path, (layer, _) in applied.items():
-            if layer in self._prices and _has_weights_between(layer):
-                raise ValueError(
-                    "The weights of an activation between the factors can't be cut with them. "
-                    f"Received: layer {path!r} with {layer.intermediate_activation!r}"
-                )
-            if layer in self._prices and _revives(layer):
-                raise ValueError(
-                    "A direction at zero stays there only where the activation between the "
-                    f"factors is 0 at 0, as 'relu' and 'tanh' are. Received: layer {path!r} with "
-                    f"intermediate_activation={layer.intermediate_activation!r}"
-                )
+        applications = graphs.applications(self.model, subclassed=True)
+        graphs.warn_of_hidden(applications)
+        counts = costs.count_applications(applications, self._budget)
+        self._prices = {}  # of one direction of a layer
+        for path, (layer, _) in applications.items():
+            if not isinstance(layer, LightLayer):
+                continue
+            macs = 0 if layer.implementation == "merged" else (counts[path] or 0) // layer.rank
+            price = np.array([layer.parameters_per_rank, macs])[self._limited]
+            # Otherwise dropping directions would save nothing, or no training could make up for it.
+            if price.any() and layer.trainable_variables:
+                _check_activation(path, layer)
+                self._prices[layer] = price
         self._kept = {}  # of the layers that something was dropped from
-        whole = np.array([self.model.count_params(), sum(macs.values())])[self._held]
-        self._fixed = whole - sum(p * layer.rank for layer, p in self._prices.items())
-        least = self._fixed + sum(self._prices.values())
+        whole = self.model.count_params(), sum(count or 0 for count in counts.values())
+        whole = np.array(whole)[self._limited]
+        self._fixed = whole - sum(price * layer.rank for layer, price in self._prices.items())
+        least = self._cost(dict.fromkeys(self._prices, 1))
         if (least > self._limits).any():
             raise ValueError(
                 "The budget is less than the model costs with rank 1 in every light layer that is "
                 f"reached: {least.tolist()}. Received: {self._limits.astype(int).tolist()}"
             )
-        self._start = np.maximum(self._cost(ranks(self.model)), self._limits)
+        self._start = np.maximum(self._cost(count_ranks(self.model)), self._limits)
 
-    def _cost(self, found):
-        return self._fixed + sum(price * found[layer] for layer, price in self._prices.items())
+    def _cost(self, ranks):
+        """Returns what the model costs at ranks `{layer: rank}`."""
+        return self._fixed + sum(price * ranks[layer] for layer, price in self._prices.items())
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch >= self.epochs:
             return
+        energies = {layer: _compute_energies(layer) for layer in self._prices}
+        if not all(np.isfinite(found).all() for found in energies.values()):
+            return  # training has diverged, and its end tells that the budget is exceeded
         rest = (1 - (epoch + 1) / self.epochs) ** 3
-        limits = self._limits + (self._start - self._limits) * rest
-        found = {layer: _energies(layer) for layer in self._prices}
-        if not all(np.isfinite(energies).all() for energies in found.values()):
-            return  # training has diverged, and what is above the budget is told at its end
-        alive = {layer: energies > 0 for layer, energies in found.items()}
+        dropped = self._drop(energies, self._limits + (self._start - self._limits) * rest)
+        self._kept |= dropped
+        for layer, kept in dropped.items():
+            _clear_directions(layer, kept, self.model)
 
-        def loss(layer):
-            """What the least direction of a layer takes off its energy, per cost."""
-            energies = found[layer][alive[layer]]
-            kept = 1 - energies.min() / energies.sum()
+    def _drop(self, energies, limits):
+        """Returns `{layer: which directions stay}` of the layers that something is dropped from."""
+        alive = {layer: found > 0 for layer, found in energies.items()}
+        dropped = {}
+
+        def compute_loss(layer):
+            """Returns what the least direction of a layer takes off its energy, per cost."""
+            left = energies[layer][alive[layer]]
+            kept = 1 - left.min() / left.sum()
             return -np.log(kept) / (self._prices[layer] / self._limits).sum()
 
-        def above():
-            return self._cost({one: max(1, kept.sum()) for one, kept in alive.items()}) > limits
-
-        dropped = set()
-        while (over := above()).any():
-            able = (one for one in alive if alive[one].sum() > 1 and self._prices[one][over].any())
-            layer = min(able, key=loss)
-            least = np.where(alive[layer], found[layer], np.inf).argmin()
+        while True:
+            ranks = {layer: max(1, kept.sum()) for layer, kept in alive.items()}
+            exceeded = self._cost(ranks) > limits
+            if not exceeded.any():
+                return dropped
+            able = [
+                layer
+                for layer, price in self._prices.items()
+                if alive[layer].sum() > 1 and price[exceeded].any()
+            ]
+            layer = min(able, key=compute_loss)
+            least = np.where(alive[layer], energies[layer], np.inf).argmin()
             alive[layer][least] = False
-            dropped.add(layer)
-        self._kept |= {layer: alive[layer] for layer in dropped}
-        for layer in dropped:
-            _clear(layer, alive[layer], self.model)
+            dropped[layer] = alive[layer]
 
     def on_train_end(self, logs=None):
         for layer, kept in self._kept.items():
-            _clear(layer, kept, self.model)
-        cost = self._cost(ranks(self.model))
+            _clear_directions(layer, kept, self.model)
+        cost = self._cost(count_ranks(self.model))
         if (cost > self._limits).any():
             warnings.warn(
                 f"The model is still above its budget: it costs {cost.tolist()}, not "
@@ -238,50 +216,19 @@ class RankSchedule(keras.callbacks.Callback):
             )
 
 
-def ranks(model):
+def count_ranks(model):
     """Returns `{layer: rank}` of a model's light layers, directions at zero not counted.
 
-    They are where an activation between the factors makes something of zero, or can't be cut.
+    They are counted where an activation between the factors makes something of zero, or has
+    weights, which can't be cut.
     """
-    layers = [layer for layer, _ in conversion.applications(model, own=True).values()]
-    light = [layer for layer in layers if isinstance(layer, LightDense | LightConv2D)]
-    return {
-        layer: layer.rank
-        if _has_weights_between(layer) or _revives(layer)
-        else max(1, int((_energies(layer) > 0).sum()))
-        for layer in light
-    }
-
-
-def _go_on(model, new, cut):
-    """Has the optimiser of a new model go on where that of the given one was.
-
-    `cut(value, variable)` takes from what has a variable's shape what the new one has of it.
-    """
-    if not model.compiled:
-        return
-    twins = conversion.paired(model, new)
-    for one, two in zip(_optimizers(model.optimizer), _optimizers(new.optimizer), strict=True):
-        # Keras has this in no configuration.
-        excluded = getattr(one, "_exclude_from_weight_decay", ())
-        two._exclude_from_weight_decay = {
-            two._var_key(target) for source, target in twins if one._var_key(source) in excluded
-        }
-        pattern = getattr(one, "_exclude_from_weight_decay_pattern", None)
-        two._exclude_from_weight_decay_pattern = pattern
-    if not model.optimizer.built:
-        return
-    pairs, known = [], set()
-    # What has been frozen since has its slots as before, the new one none for it.
-    for source, target in twins:
-        slots = [_slots(one.optimizer, v) for one, v in ((model, source), (new, target))]
-        pairs += [(*pair, source) for pair in zip(*slots, strict=False)]
-        known.update(id(slot) for some in slots for slot in some)
-    others = [[v for v in m.optimizer.variables if id(v) not in known] for m in (model, new)]
-    if len(others[0]) != len(others[1]) or any(len(variable.shape) for variable in others[0]):
-        return  # what has another shape can't be cut
-    for slot, twin, source in (*pairs, *((*pair, None) for pair in zip(*others, strict=True))):
-        twin.assign(cut(slot, source))
+    ranks = {}
+    for layer, _ in graphs.applications(model, subclassed=True).values():
+        if isinstance(layer, LightLayer):
+            ranks[layer] = layer.rank
+            if not _has_weights_between(layer) and not _revives(layer):
+                ranks[layer] = max(1, int((_compute_energies(layer) > 0).sum()))
+    return ranks
 
 
 def squeeze(model):
@@ -300,31 +247,30 @@ def squeeze(model):
     Raises:
         ValueError: If the model can't be rebuilt.
     """
-    found, cuts = ranks(model), {}
+    ranks, cuts = count_ranks(model), {}  # of a variable's id, the axis and what is left along it
 
     def cut(value, variable):
         value = keras.ops.convert_to_numpy(value)
         if id(variable) not in cuts:
             return value
-        axis, index = cuts[id(variable)]
-        return np.take(value, index, axis)
+        axis, left = cuts[id(variable)]
+        return np.take(value, left, axis)
 
-    def smaller(layer):
-        if not isinstance(layer, LightDense | LightConv2D):
+    def replace(layer):
+        if not isinstance(layer, LightLayer):
             return None
-        kept = np.sort(np.argsort(-_energies(layer), kind="stable")[: found[layer]])
-        new = conversion.build_like(conversion.copied(layer, rank=len(kept)), layer)
-        columns = np.concatenate(
-            [kept + group * layer.rank for group in range(getattr(layer, "groups", 1))]
-        )
+        order = np.argsort(-_compute_energies(layer), kind="stable")
+        kept = np.sort(order[: ranks[layer]])
+        new = graphs.build_like(graphs.copy_layer(layer, rank=len(kept)), layer)
+        columns = np.concatenate([kept + group * layer.rank for group in range(layer.groups)])
         cuts[id(layer.factor_1)] = -1, columns
         cuts[id(layer.factor_2)] = -2, kept
-        if getattr(layer, "intermediate_bias", None) is not None:
+        if layer.intermediate_bias is not None:
             cuts[id(layer.intermediate_bias)] = -1, columns
         for source, target in zip(layer.variables, new.variables, strict=True):
             target.assign(cut(source, source))
         return new
 
-    new = conversion.rebuild(model, smaller)
-    _go_on(model, new, cut)
+    new = graphs.rebuild(model, replace)
+    graphs.carry_optimizer(model, new, cut)
     return new

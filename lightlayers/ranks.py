@@ -7,6 +7,12 @@ import re
 
 import numpy as np
 
+# The paper's LightLayers networks (arXiv 2101.02268, tables 1 to 4), by the channels of the images
+# and the number of classes: the parameters at K = 1, and what each further K adds.
+PAPER_PARAMETERS = {(1, 10): (2649, 1743), (3, 10): (5937, 3655), (3, 100): (6747, 3655)}
+_DATASETS = dict.fromkeys(("digits", "mnist", "fashion_mnist"), (1, 10))
+_DATASETS |= {"cifar10": (3, 10), "cifar100": (3, 100)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
@@ -56,33 +62,31 @@ class Budget:
         """Returns this budget with the number of parameters that `like` stands for.
 
         Args:
-            dataset: String, a name of `datasets.NAMES`, or a pair `(input_shape, classes)`.
+            dataset: String, `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`,
+                or a pair `(input_shape, classes)`.
 
         Raises:
             ValueError: If the paper has no network for such a data set.
         """
-        from lightlayers import networks, published
-
         if self.like is None:
             return self
-
-        def kind(name):
-            shape, classes = networks.specification(name)
-            return shape[-1], classes
-
-        for name in published.DATASETS:
-            if kind(name) == kind(dataset):
-                break
+        if isinstance(dataset, str):
+            if dataset not in _DATASETS:
+                raise ValueError(
+                    f"Unknown data set. Expected one of {list(_DATASETS)}. Received: {dataset!r}"
+                )
+            channels, classes = _DATASETS[dataset]
         else:
+            shape, classes = dataset
+            channels = shape[-1]
+        if (channels, classes) not in PAPER_PARAMETERS:
             raise ValueError(
                 "The paper has no network for such images and classes. Give `parameters`. "
                 f"Received: {dataset!r}"
             )
-        counts = {row.rank: row.parameters for row in published.rows(name)}
+        first, further = PAPER_PARAMETERS[channels, classes]
         rank = int(self.like.removeprefix("K="))
-        # Each further K adds the same to every layer.
-        parameters = counts[1] + (rank - 1) * (counts[2] - counts[1])
-        return Budget(parameters, self.macs)
+        return Budget(first + (rank - 1) * further, self.macs)
 
     @property
     def limits(self):
@@ -151,19 +155,29 @@ class Costs:
         return tuple(map(int, spent))
 
 
-class _Options:
+class Options:
     """What each layer can be, from cheap to dear: ranks 1, 2, ... and last its dense kernel.
 
     A rank that costs no less than the dense kernel is none of them.
+
+    Attributes:
+        limits: Array, the limits that the budget has.
+        costs: List of arrays `(options, limits)`, what each option of a layer costs.
+        kept: List of arrays, the share of the squared kernel that each option keeps.
+        room: Array, what the budget leaves for these layers.
+        start: Array of integers, the cheapest option of each layer.
+
+    Raises:
+        ValueError: If the budget is less than the cheapest options cost.
     """
 
     def __init__(self, spectra, costs, budget):
-        limits = np.array(budget.limits)
-        held = np.isfinite(limits)  # what has no limit has no say
-        self.limits = limits[held].astype("int64")
+        limited = np.isfinite(budget.limits)
+        self.limits = np.array(budget.limits)[limited].astype("int64")
+        self.room = self.limits - np.asarray(costs.fixed, "int64")[limited]
         self.costs, self.kept, starts = [], [], []
         for spectrum, dense, per_rank in zip(spectra, costs.dense, costs.per_rank, strict=True):
-            dense, per_rank = (np.asarray(cost, "int64")[held] for cost in (dense, per_rank))
+            dense, per_rank = (np.asarray(cost, "int64")[limited] for cost in (dense, per_rank))
             light = per_rank * np.arange(1, len(spectrum.kept) + 1)[:, None]
             useful = (light < dense).any(axis=1)
             self.costs.append(np.concatenate([light[useful], [dense]]))
@@ -173,41 +187,41 @@ class _Options:
             ways = np.column_stack([shares.sum(axis=1), shares])
             starts.append(np.where(ways[0] <= ways[-1], 0, len(ways) - 1))
         starts = np.array(starts, "int64").reshape(len(starts), 1 + len(self.limits)).T
-        self.room = self.limits - np.asarray(costs.fixed, "int64")[held]
         self.start = next((start for start in starts if self.fits(start)), None)
         if self.start is None:
-            least = [costs.total(self.ranks(start)) for start in starts[1:]]
-            least = np.diagonal(np.array(least)[:, held])
-            named = np.array(["parameters", "macs"])[held]
-            named = [f"{count:,} {name}" for count, name in zip(least, named, strict=True)]
-            each = ", each by itself" if len(named) > 1 else ""
-            limits = ", ".join(f"{name}={n}" for name, n in vars(budget).items() if n is not None)
-            raise ValueError(
-                f"The least possible is {' and '.join(named)}{each}: every layer that "
-                f"can be light at rank 1, or dense where cheaper. Received: Budget({limits})"
-            )
+            self._refuse(starts[1:], costs, budget, limited)
+
+    def _refuse(self, starts, costs, budget, limited):
+        least = np.diagonal([np.array(costs.total(self.ranks(x)))[limited] for x in starts])
+        names = np.array(["parameters", "macs"])[limited]
+        named = " and ".join(f"{n:,} {name}" for n, name in zip(least, names, strict=True))
+        each = ", each by itself" if len(names) > 1 else ""
+        limits = ", ".join(f"{name}={n}" for name, n in vars(budget).items() if n is not None)
+        raise ValueError(
+            f"The least possible is {named}{each}: every layer that can be light at rank 1, or "
+            f"dense where cheaper. Received: Budget({limits})"
+        )
 
     def spent(self, chosen):
+        """Returns what chosen options cost, one index for each layer."""
         rows = [cost[i] for cost, i in zip(self.costs, chosen, strict=True)]
         return np.sum(rows, axis=0, dtype="int64") if rows else np.zeros_like(self.room)
 
     def fits(self, chosen):
+        """Returns whether chosen options are within the budget."""
         return bool((self.spent(chosen) <= self.room).all())
 
-    def at(self, ranks):
-        """Returns the options that are nearest to these ranks."""
-        last = [len(cost) - 1 for cost in self.costs]
-        return np.clip(np.asarray(ranks, "int64") - 1, self.start, last)
-
     def ranks(self, chosen):
-        return [
-            int(i) + 1 if i + 1 < len(cost) else None
-            for cost, i in zip(self.costs, chosen, strict=True)
-        ]
+        """Returns the ranks of chosen options, `None` for a dense kernel."""
+        lasts = [len(cost) - 1 for cost in self.costs]
+        return [int(i) + 1 if i < last else None for last, i in zip(lasts, chosen, strict=True)]
 
     def first_that_fits(self, candidates):
+        """Returns the first list of ranks within the budget, each by its nearest option."""
+        lasts = [len(cost) - 1 for cost in self.costs]
         for ranks in candidates:
-            if self.fits(chosen := self.at(ranks)):
+            chosen = np.clip(np.asarray(ranks, "int64") - 1, self.start, lasts)
+            if self.fits(chosen):
                 return self.ranks(chosen)
         return self.ranks(self.start)
 
@@ -237,7 +251,7 @@ def greedy(spectra, costs, budget):
     Raises:
         ValueError: If the budget is too small for rank 1 everywhere.
     """
-    return _ascend(_Options(spectra, costs, budget), lambda kept: kept)
+    return _ascend(Options(spectra, costs, budget), lambda kept: kept)
 
 
 def product(spectra, costs, budget):
@@ -246,25 +260,28 @@ def product(spectra, costs, budget):
     A direction is worth `log(kept after / kept before)` per added cost. A layer that keeps
     little gains much, so none is starved where the budget is small.
     """
-    return _ascend(_Options(spectra, costs, budget), np.log)
+    return _ascend(Options(spectra, costs, budget), np.log)
 
 
 def _ascend(options, value):
+    """Takes the step of most value per cost, again and again, until none fits."""
     chosen, room = options.start.copy(), options.room - options.spent(options.start)
 
-    def step(layer):
+    def find_step(layer):
         """Returns what the best step that fits is worth, and the option it leads to."""
         now = chosen[layer]
         cost, kept = options.costs[layer], value(options.kept[layer])
         added, gain = cost[now + 1 :] - cost[now], kept[now + 1 :] - kept[now]
+        if not len(added):
+            return 0, now
         price = (added / options.limits).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             worth = np.where(price > 0, gain / price, np.inf)
         worth[(added > room).any(axis=1)] = 0
-        best = int(np.argmax(worth)) if len(worth) else 0
-        return (worth[best], now + 1 + best) if len(worth) else (0, now)
+        best = int(np.argmax(worth))
+        return worth[best], now + 1 + best
 
-    steps = [step(layer) for layer in range(len(chosen))]
+    steps = [find_step(layer) for layer in range(len(chosen))]
     while steps:
         layer = max(range(len(steps)), key=lambda i: steps[i][0])
         worth, option = steps[layer]
@@ -273,7 +290,7 @@ def _ascend(options, value):
         added = options.costs[layer][option] - options.costs[layer][chosen[layer]]
         if (added <= room).all():
             chosen[layer], room = option, room - added
-        steps[layer] = step(layer)  # the next one, or one that still fits
+        steps[layer] = find_step(layer)  # the next one, or one that still fits
     return options.ranks(chosen)
 
 
@@ -282,14 +299,14 @@ def uniform(spectra, costs, budget):
 
     A layer whose dense kernel costs no more than that rank stays dense.
     """
-    options = _Options(spectra, costs, budget)
+    options = Options(spectra, costs, budget)
     most = max(map(len, options.costs), default=0)
     return options.first_that_fits([rank] * len(spectra) for rank in range(most, 0, -1))
 
 
-def _within(estimates, spectra, costs, budget):
+def _scale_down(estimates, spectra, costs, budget):
     """Returns estimated ranks, at least 1, all scaled down as far as the budget asks."""
-    options = _Options(spectra, costs, budget)
+    options = Options(spectra, costs, budget)
     most = max(estimates, default=0)
     return options.first_that_fits(
         [rank * level // most for rank in estimates] for level in range(most, 0, -1)
@@ -309,20 +326,23 @@ def evbmf_rank(spectrum):
     return max(_evbmf(values, max(spectrum.shape)) for values in spectrum.values)
 
 
-def _free_energy_drop(tau, ratio):
-    """What keeping a direction takes off the free energy, times 2 / M."""
+def compute_free_energy_drop(tau, ratio):
+    """Returns what keeping a direction takes off the free energy, times 2 / M."""
     return tau - np.log1p(tau) - ratio * np.log1p(tau / ratio)
 
 
-def _evbmf_threshold(ratio):
-    """The `s² / (M · noise)` from which on keeping a direction takes something off.
+def find_evbmf_threshold(ratio):
+    """Returns the `s² / (M · noise)` from which on keeping a direction takes something off.
 
     The paper approximates its tau by 2.5129 √ratio, which is exact for square kernels.
     """
-    from scipy import optimize
-
-    near = math.sqrt(ratio)
-    tau = optimize.brentq(_free_energy_drop, near, 10 * near, args=(ratio,), xtol=1e-12)
+    low, high = math.sqrt(ratio), 10 * math.sqrt(ratio)
+    for _ in range(60):  # each halves the interval, until no number lies between
+        tau = (low + high) / 2
+        if compute_free_energy_drop(tau, ratio) < 0:
+            low = tau
+        else:
+            high = tau
     return (1 + tau) * (1 + ratio / tau)
 
 
@@ -331,7 +351,7 @@ def _evbmf(values, large):
         return 0
     squares = np.square(np.maximum(values, np.finfo("float64").eps * values[0])) / large
     ratio = len(values) / large
-    threshold = _evbmf_threshold(ratio)
+    threshold = find_evbmf_threshold(ratio)
     tail = squares[math.ceil(len(values) / (1 + ratio)) - 1 :]  # is noise in any case
     low, high = max(tail[0] / threshold, tail.mean()), squares.mean()
     for _ in range(2):  # a grid, and a finer one about its best
@@ -339,7 +359,7 @@ def _evbmf(values, large):
         x = squares / noise[:, None]
         above = np.maximum(x, threshold) - 1 - ratio
         tau = (above + np.sqrt(np.square(above) - 4 * ratio)) / 2
-        drop = np.where(x > threshold, _free_energy_drop(tau, ratio), 0)
+        drop = np.where(x > threshold, compute_free_energy_drop(tau, ratio), 0)
         energy = (x - np.log(x) - drop).sum(axis=1)
         best = int(np.argmin(energy))
         low, high = noise[max(best - 1, 0)], noise[min(best + 1, len(noise) - 1)]
@@ -369,17 +389,17 @@ def stable_rank(spectrum):
 
 def evbmf(spectra, costs, budget):
     """Returns each layer's `evbmf_rank`, at least 1, scaled down into the budget."""
-    return _within([evbmf_rank(one) for one in spectra], spectra, costs, budget)
+    return _scale_down([evbmf_rank(one) for one in spectra], spectra, costs, budget)
 
 
 def gavish_donoho(spectra, costs, budget):
     """Returns each layer's `gavish_donoho_rank`, at least 1, scaled down into the budget."""
-    return _within([gavish_donoho_rank(one) for one in spectra], spectra, costs, budget)
+    return _scale_down([gavish_donoho_rank(one) for one in spectra], spectra, costs, budget)
 
 
 def stable(spectra, costs, budget):
     """Returns each layer's `stable_rank`, at least 1, scaled down into the budget."""
-    return _within([stable_rank(one) for one in spectra], spectra, costs, budget)
+    return _scale_down([stable_rank(one) for one in spectra], spectra, costs, budget)
 
 
 RULES = {

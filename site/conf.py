@@ -8,7 +8,7 @@ from docutils import nodes
 from docutils.utils.math import latex2mathml
 
 import lightlayers
-from lightlayers import backend
+from lightlayers.suite import backend
 
 backend.load()  # without TensorFlow's start-up messages, before autodoc does it
 

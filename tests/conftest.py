@@ -7,8 +7,41 @@ import tempfile
 
 import pytest
 
-# The tests compile thousands of small functions and run most of them once: half of JAX's time.
+# The tests compile hundreds of small programs and run most of them once: half of JAX's time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+ON_JAX = os.environ.get("KERAS_BACKEND") == "jax"
+if ON_JAX:
+    import jax
+# JAX keeps each program that it has compiled, 1.4 MB: more than 2 GB in tests/test_layers.py.
+MOST_PROGRAMS = 250
+
+
+class ProgramCounter:
+    """Counts the programs that JAX compiles."""
+
+    count = 0
+
+    def listen(self, event, duration, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.count += 1
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """The counter of programs; it stays at zero on other backends."""
+    counter = ProgramCounter()
+    if ON_JAX:
+        jax.monitoring.register_event_duration_secs_listener(counter.listen)
+    return counter
+
+
+@pytest.fixture(autouse=True)
+def forget_programs(programs):
+    """Lets JAX forget its programs where there are many; those still needed are compiled again."""
+    yield
+    if programs.count > MOST_PROGRAMS:
+        jax.clear_caches()
+        programs.count = 0
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from test_factorization import LINEAR, matrices, numpy, random, truncated
 
-from lightlayers import LightConv2D, LightDense, cli, conversion, networks, squeeze
+from lightlayers import LightConv2D, LightDense, cli, conversion, graphs, squeeze
 from lightlayers.conversion import convert, from_conv2d, from_dense, merge, to_conv2d, to_dense
 from lightlayers.ranks import Budget
+from lightlayers.suite import networks
 
 layers = keras.layers
 
@@ -301,7 +302,7 @@ def test_plans_hold_their_budget_and_models_cost_what_they_say(make, x):
         light = convert(model, plan)
         saved = plan["parameters before"].sum() - plan["parameters"].sum()
         assert light.count_params() == most - saved <= limit
-        found = {path: layer for path, (layer, _) in conversion.applications(light).items()}
+        found = {path: layer for path, (layer, _) in graphs.applications(light).items()}
         for row in plan.to_dict("records"):
             layer = found[row["layer"]]
             assert layer.count_params() == row["parameters"]
@@ -342,7 +343,7 @@ def test_multiply_adds_of_a_nested_model_called_with_a_dictionary():
     nested = keras.Model([small, large], layers.Add()([x, y]), name="nested")
     one, two = keras.Input((8, 8, 3)), keras.Input((16, 16, 3))
     for inputs in ([one, two], {"z": one, "a": two}):
-        found = conversion.applications(keras.Model([one, two], nested(inputs)))
+        found = graphs.applications(keras.Model([one, two], nested(inputs)))
         shapes = {path: shapes for path, (_, shapes) in found.items()}
         assert shapes["nested/small"] == [(None, 8, 8, 3)]
         assert shapes["nested/large"] == [(None, 16, 16, 3)]
@@ -401,7 +402,7 @@ def test_shared_layers_stay_shared_and_nested_models_nested():
     ]
     assert isinstance(light.get_layer("shared"), LightConv2D)
     assert type(light.get_layer("nested")) is type(model)
-    paths = {path: shapes for path, (_, shapes) in conversion.applications(light).items()}
+    paths = {path: shapes for path, (_, shapes) in graphs.applications(light).items()}
     assert len(paths["shared"]) == len(paths["nested/conv"]) == 2
     conv = from_conv2d(model.get_layer("shared"), light.get_layer("shared").rank)
     np.testing.assert_allclose(light.get_layer("shared").kernel, conv.kernel, atol=1e-5)
@@ -419,7 +420,7 @@ def test_inputs_stay_sparse_and_optional():
     sparse, optional = keras.Input((6,), sparse=True), keras.Input((4,), optional=True)
     y = AddIfGiven()(layers.Dense(4, name="dense")(sparse), optional)
     for model in (keras.Model([sparse, optional], y), keras.Sequential([sparse, layers.Dense(4)])):
-        copy = conversion.rebuild(model, lambda layer: None)
+        copy = graphs.rebuild(model, lambda layer: None)
         for old, new in zip(model.inputs, copy.inputs, strict=True):
             assert (new.shape, new.dtype, new.name) == (old.shape, old.dtype, old.name)
             old, new = old._keras_history.operation, new._keras_history.operation
@@ -447,7 +448,7 @@ def test_full_rank_predicts_the_same():
 
 
 def found(model):
-    return conversion.applications(model).values()
+    return graphs.applications(model).values()
 
 
 @pytest.mark.parametrize(("make", "x"), [(sequential, IMAGES), (tangled, TANGLED)])
@@ -468,7 +469,7 @@ def test_a_plan_is_plain_data(make, x):
     np.testing.assert_array_equal(predicted(convert(model, read), x), light)
     for row in records:
         if row["rank"]:
-            layer = conversion.applications(model)[row["layer"]][0]
+            layer = graphs.applications(model)[row["layer"]][0]
             rank = int(row["rank"])
             error = tail(layer, rank, row["form"] or "dense") / np.linalg.norm(layer.kernel)
             assert row["error"] == pytest.approx(error, abs=1e-4)
@@ -767,7 +768,7 @@ def test_light_layers_inside_others_are_kept_by_merge_and_named():
 
 def with_full_rank(model, plan):
     """Returns the plan with every layer light that can be, at its full rank."""
-    found = conversion.applications(model)
+    found = graphs.applications(model)
     rows = [row for row in plan.to_dict("records") if "dense" in row["why not"] or row["form"]]
     for row in rows:
         layer = found[row["layer"]][0]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lightlayers import LightConv2D, backend, cli, datasets, exporting, networks
+from lightlayers import LightConv2D, cli, exporting
+from lightlayers.suite import backend, datasets, networks
 
 keras = backend.load()
 pytestmark = [
@@ -42,13 +43,13 @@ def test_each_format_agrees_with_keras(model, images, tmp_path):
 
 
 def test_a_wrong_file_would_be_seen(model, images, tmp_path, monkeypatch):
-    true = exporting._tflite
+    true = exporting.load_tflite
 
     def wrong(file):
         runtime, predict = true(file)
         return runtime, lambda image: np.roll(predict(image), 1)
 
-    monkeypatch.setattr(exporting, "_tflite", wrong)
+    monkeypatch.setattr(exporting, "load_tflite", wrong)
     table = exporting.export(model, tmp_path, images, ["float32", "dynamic"])
     assert table["same class"].max() < 0.5
     moved, classes = exporting.disagreements(table)

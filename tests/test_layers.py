@@ -6,7 +6,6 @@ import inspect
 import itertools
 import os
 import pathlib
-import pkgutil
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 from keras.src import testing
 
 import lightlayers
-from lightlayers import LightConv2D, LightDense, factorization, layers, ranks, runs
+from lightlayers import LightConv2D, LightDense, factorization, layers
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 if TENSORFLOW:
@@ -663,15 +662,25 @@ EXAMPLES = {
     "ranks": {"Budget"},
     "conversion": {"from_dense", "from_conv2d", "plan", "convert"},
     "pruning": {"RankSchedule"},
+    "costs": {"register"},
 }
+FOLDER = pathlib.Path(lightlayers.__file__).parent
 
 
-@pytest.mark.parametrize(
-    "name", sorted(each.name for each in pkgutil.iter_modules(lightlayers.__path__))
-)
+def module_names():
+    for file in sorted(FOLDER.rglob("*.py")):
+        parts = file.relative_to(FOLDER).with_suffix("").parts
+        if parts[-1] != "__main__":
+            yield ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize("name", filter(None, module_names()))
 def test_docstring_examples(name):
     module = importlib.import_module(f"lightlayers.{name}")
-    scope = {"np": np, "keras": keras, "Budget": ranks.Budget, "Run": runs.Run, **vars(module)}
+    public = {each: getattr(lightlayers, each) for each in lightlayers.__all__}
+    scope = {"np": np, "keras": keras, **public, **vars(module)}
+    if name.startswith("suite."):
+        scope.setdefault("Run", importlib.import_module("lightlayers.suite.runs").Run)
     tests = [t for t in doctest.DocTestFinder().find(module, globs=scope) if t.examples]
     found = {test.name.removeprefix(f"{module.__name__}.") for test in tests}
     assert EXAMPLES.get(name, set()) <= found

@@ -6,7 +6,8 @@ import shutil
 import nbformat
 import pytest
 
-from lightlayers import cli, execution
+from lightlayers import cli
+from lightlayers.suite.execution import notebooks
 
 OUTPUTS = pathlib.Path(__file__).parents[1] / "outputs"
 
@@ -16,9 +17,9 @@ def again(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "outputs"
     kept = shutil.ignore_patterns("notebooks", "[!b]*.csv", "*.md", "*.tex")
     shutil.copytree(OUTPUTS, folder, ignore=kept)
-    render = execution.render
+    render = notebooks.render
     with pytest.MonkeyPatch.context() as patch:  # the dearest of all, which saves no table
-        patch.setattr(execution, "render", lambda n, *rest: n == "layers" or render(n, *rest))
+        patch.setattr(notebooks, "render", lambda n, *rest: n == "layers" or render(n, *rest))
         assert cli.main(["report", "--outputs", str(folder)]) == 0
     return folder
 

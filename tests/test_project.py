@@ -10,6 +10,7 @@ import tomllib
 from importlib import metadata
 
 import pytest
+import setuptools
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -65,6 +66,17 @@ def test_one_tensorflow_on_every_machine(machine, python):
     assert found == {extra: expected.get(extra, set()) for extra in EXTRAS}
 
 
+def test_a_light_install_is_light():
+    names = {name for name, _ in applying(PROJECT["dependencies"])}
+    assert names == {"keras", "numpy", "pandas", "click"}
+
+
+def test_the_extras_of_the_makefile_are_there():
+    lists = re.findall(r"\.\[([a-z,]+)\]", read("Makefile") + read("README.md"))
+    assert {"suite,cpu", "suite,cpu,jax,dask,export,test"} <= set(lists)
+    assert {extra for each in lists for extra in each.split(",")} <= EXTRAS.keys()
+
+
 def test_every_package_is_pinned_and_installed_so():
     pinned, seen = pins(), {}
     queue = [*applying([*PROJECT["dependencies"], *sum(EXTRAS.values(), [])])]
@@ -84,10 +96,11 @@ def test_every_package_is_pinned_and_installed_so():
 
 
 def test_conda_environments_are_twins():
-    packages, pip = ["python=3.12", "pip"], [["-c", "constraints.txt"], ["-e", ".[cpu]"]]
-    assert conda("environment.yml") == ("lightlayers", packages, pip)
-    assert conda("environment-gpu.yml") == ("lightlayers-gpu", packages, [pip[0], ["-e", ".[gpu]"]])
-    assert {"cpu", "gpu"} <= EXTRAS.keys()
+    packages, pins = ["python=3.12", "pip"], ["-c", "constraints.txt"]
+    for device, suffix in {"cpu": "", "gpu": "-gpu"}.items():
+        pip = [pins, ["-e", f".[suite,{device}]"]]
+        assert conda(f"environment{suffix}.yml") == (f"lightlayers{suffix}", packages, pip)
+    assert {"suite", "cpu", "gpu"} <= EXTRAS.keys()
     assert "3.12" in Requirement(f"python{PROJECT['requires-python']}").specifier
 
 
@@ -98,6 +111,18 @@ def test_pip_accepts_the_lines_of_the_conda_environment():
     command = [sys.executable, "-m", "pip", "install", *offline, *lines]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+def test_every_folder_of_the_package_is_packaged():
+    options = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["packages"]["find"]
+    found = set(setuptools.find_packages(str(ROOT), **options))
+    files = (ROOT / "lightlayers").rglob("*.py")
+    assert found == {".".join(file.parent.relative_to(ROOT).parts) for file in files}
+
+
+def test_the_paths_in_the_makefile_are_there():
+    paths = re.findall(r"(?<![\w/])tests/[\w/.]+", read("Makefile"))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_citation_and_licence():

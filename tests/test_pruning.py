@@ -1,7 +1,5 @@
 """Ranks found in training: under the budget, survivors untouched, the dropped gone for good."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -11,12 +9,11 @@ from lightlayers import (
     LightConv2D,
     LightDense,
     RankSchedule,
+    costs,
+    graphs,
     pruning,
-    recipes,
     squeeze,
-    training,
 )
-from lightlayers.runs import Run
 
 JAX = keras.backend.backend() == "jax"
 numpy = keras.ops.convert_to_numpy
@@ -42,7 +39,7 @@ def network(jit_compile="auto", optimizer="adam"):
 def trained(model, schedule, epochs):
     seen = []
     look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda *_: seen.append(list(pruning.ranks(model).values()))
+        on_epoch_end=lambda *_: seen.append(list(pruning.count_ranks(model).values()))
     )
     model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[schedule, look])
     return seen
@@ -50,8 +47,8 @@ def trained(model, schedule, epochs):
 
 def multiply_adds(model):
     return sum(
-        training.families.multiply_adds(layer, shape)
-        for layer, shapes in pruning.conversion.applications(model).values()
+        costs.multiply_adds(layer, shape)
+        for layer, shapes in graphs.applications(model).values()
         for shape in shapes
     )
 
@@ -64,7 +61,7 @@ def test_ends_at_most_one_direction_below_the_budget_and_stays_there(jit_compile
     seen = trained(model, RankSchedule(Budget(parameters=700), epochs=3), 6)
     assert sum(seen[0]) > sum(seen[2]) and seen[2] == seen[5] and min(seen[5]) >= 1
     small = squeeze(model)
-    dearest = max(layer.parameters_per_rank for layer in pruning.ranks(model))
+    dearest = max(layer.parameters_per_rank for layer in pruning.count_ranks(model))
     assert dearest == 9 * 2 * 2 + 9 * 8 + 2  # two groups, each with two channels in
     assert 700 - dearest < small.count_params() <= 700
     np.testing.assert_allclose(small.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-5)
@@ -79,7 +76,7 @@ def test_nothing_is_dropped_where_it_spares_nothing_of_what_is_exceeded():
     merged.factor_1.assign(numpy(merged.factor_1) * [1, 1, 1, 1e-3])  # which takes off least
     schedule = RankSchedule(Budget(model.count_params(), macs=multiply_adds(model) * 9 // 10), 1)
     model.fit(X, np.zeros((64, 4, 4, 4)), verbose=0, callbacks=[schedule])
-    assert list(pruning.ranks(model).values()) == [4, 3]
+    assert list(pruning.count_ranks(model).values()) == [4, 3]
 
 
 def test_both_limits_hold():
@@ -110,7 +107,7 @@ def test_survivors_keep_their_weights_and_the_moments(optimizer):
             gone += column.sum()
             np.testing.assert_array_equal(changed, np.broadcast_to(column, changed.shape))
     slots = 2 if optimizer == "adam" else 1
-    dropped = {layer: layer.rank - rank for layer, rank in pruning.ranks(model).items()}
+    dropped = {layer: layer.rank - rank for layer, rank in pruning.count_ranks(model).items()}
     columns = sum(count * getattr(layer, "groups", 1) for layer, count in dropped.items())
     assert gone == (1 + slots) * columns > 0
 
@@ -136,7 +133,7 @@ def test_layers_whose_variables_have_one_path_keep_to_themselves(optimizer):
     schedule.set_model(model)
     schedule.on_train_begin()
     schedule.on_epoch_end(0)
-    assert pruning.ranks(model) == {one: 3, two: 4}
+    assert pruning.count_ranks(model) == {one: 3, two: 4}
     changed = [v for v in model.optimizer.variables if (numpy(v) != before[id(v)]).any()]
     moments = 2 if optimizer == "adam" else 1
     assert len(changed) == 2 * moments  # of one layer's two factors
@@ -161,9 +158,9 @@ def test_a_squeezed_model_trains_on_as_the_given_one_would(name):
     small = squeeze(model)
     assert small.count_params() <= 700
     assert int(small.optimizer.iterations) == int(model.optimizer.iterations) > 0
-    kept = pruning.ranks(model)
+    kept = pruning.count_ranks(model)
     expected = model.fit(X, Y, epochs=2, **fit).history["loss"]
-    assert pruning.ranks(model) == kept, "what was dropped came back"
+    assert pruning.count_ranks(model) == kept, "what was dropped came back"
     assert np.isfinite(expected).all()
     np.testing.assert_allclose(small.fit(X, Y, epochs=2, **fit).history["loss"], expected, 1e-4)
 
@@ -201,7 +198,7 @@ def test_a_column_at_zero_with_a_bias_is_no_zero():
     layer = model.layers[0]
     layer.factor_1.assign(layer.factor_1 * np.array([1, 0, 0], "float32"))
     layer.intermediate_bias.assign([0.1, 0.5, 0.0])
-    assert pruning.ranks(model) == {layer: 2}
+    assert pruning.count_ranks(model) == {layer: 2}
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
     np.testing.assert_allclose(numpy(squeeze(model)(x)), numpy(model(x)), atol=1e-6)
 
@@ -210,7 +207,7 @@ def test_what_is_not_a_number_is_no_zero():
     model, data = two_layers()
     one, two = model.layers
     one.factor_1.assign(one.factor_1 * np.array([1, np.nan, 0, 1], "float32"))
-    assert pruning.ranks(model) == {one: 3, two: 4}
+    assert pruning.count_ranks(model) == {one: 3, two: 4}
     assert np.isnan(numpy(squeeze(model)(data))).all()
     with pytest.warns(UserWarning, match="still above its budget"):
         model.fit(data, data, verbose=0, callbacks=[RankSchedule(Budget(parameters=60), epochs=1)])
@@ -225,7 +222,7 @@ def test_the_costs_fall_as_a_cubic():
     costs = []
     for epoch in range(8):
         schedule.on_epoch_end(epoch)
-        costs.append(24 * pruning.ranks(model)[model.layers[0]])
+        costs.append(24 * pruning.count_ranks(model)[model.layers[0]])
     # 96 + 192 (1 - t)³ is 224, 177, 143, 120, 106, 99, 96.4, 96: of 24 for a direction
     assert costs == [216, 168, 120, 120, 96, 96, 96, 96]
 
@@ -243,7 +240,7 @@ def test_energies_count_within_their_layer_and_by_their_price(least, first):
     schedule.set_model(model)
     schedule.on_train_begin()
     schedule.on_epoch_end(0)
-    kept = {layer.name: rank for layer, rank in pruning.ranks(model).items()}
+    kept = {layer.name: rank for layer, rank in pruning.count_ranks(model).items()}
     assert kept == {"one": 3, "two": 3} | {first: 2}
 
 
@@ -262,7 +259,7 @@ def test_moments_follow_their_weights_where_a_layer_is_quantised():
     model.train_on_batch(np.eye(6), np.ones((6, 4)))
     small = squeeze(model)
     before, after = (
-        pruning._slots(each.optimizer, each.get_layer("quantised").kernel)
+        graphs.find_slots(each.optimizer, each.get_layer("quantised").kernel)
         for each in (model, small)
     )
     assert len(before) == len(after) == 2 and all(numpy(one).any() for one in before)
@@ -293,7 +290,7 @@ def test_layers_inside_others_are_named():
     with pytest.warns(UserWarning, match="not reached, .*: wrapped$"):
         schedule = RankSchedule(Budget(parameters=150), epochs=1)
         model.fit(data, data, verbose=0, callbacks=[schedule])
-    assert list(pruning.ranks(model).values()) == [3]
+    assert list(pruning.count_ranks(model).values()) == [3]
 
 
 def test_a_budget_out_of_reach_is_refused_and_one_already_met_changes_nothing():
@@ -302,7 +299,7 @@ def test_a_budget_out_of_reach_is_refused_and_one_already_met_changes_nothing():
         trained(model, RankSchedule(Budget(parameters=100), epochs=1), 1)
     with pytest.raises(ValueError, match="Received: epochs=0"):
         RankSchedule(Budget(parameters=100), epochs=0)
-    ranks = list(pruning.ranks(model).values())
+    ranks = list(pruning.count_ranks(model).values())
     assert trained(model, RankSchedule(Budget(parameters=10**6), epochs=1), 1) == [ranks]
 
 
@@ -343,7 +340,7 @@ def test_a_model_with_a_training_step_of_its_own_is_pruned_and_not_rebuilt():
     model.compile("adam", "mse")
     data = X.reshape(-1, 8)[:64]
     model.fit(data, data, verbose=0, callbacks=[RankSchedule(Budget(parameters=32), epochs=1)])
-    assert list(pruning.ranks(model).values()) == [2]
+    assert list(pruning.count_ranks(model).values()) == [2]
     with pytest.raises(ValueError, match="subclassed one .*Received: Custom"):
         squeeze(model)
 
@@ -371,7 +368,7 @@ def test_an_optimizer_that_a_model_holds_itself_forgets_what_was_dropped():
     model.compile(keras.optimizers.Adam(0.01))
     data, seen = X.reshape(-1, 8)[:64], []
     look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda *_: seen.append(sum(pruning.ranks(model).values()))
+        on_epoch_end=lambda *_: seen.append(sum(pruning.count_ranks(model).values()))
     )
     schedule = RankSchedule(Budget(parameters=200), epochs=2)
     model.fit(data, data, epochs=5, verbose=0, callbacks=[schedule, look])
@@ -391,10 +388,10 @@ def test_optimizers_within_optimizers_forget_and_go_on():
     data = X.reshape(-1, 8)[:64]
     fit = {"epochs": 3, "shuffle": False, "verbose": 0}
     model.fit(data, data, callbacks=[RankSchedule(Budget(parameters=200), epochs=1)], **fit)
-    kept, small = pruning.ranks(model), squeeze(model)
+    kept, small = pruning.count_ranks(model), squeeze(model)
     assert sum(kept.values()) < 16
     expected = model.fit(data, data, **fit).history["loss"]
-    assert pruning.ranks(model) == kept
+    assert pruning.count_ranks(model) == kept
     np.testing.assert_allclose(small.fit(data, data, **fit).history["loss"], expected, 1e-4)
 
 
@@ -407,7 +404,7 @@ def test_frozen_layers_stay_as_they_are():
     target = np.zeros((64, 16))
     schedule = RankSchedule(Budget(parameters=model.count_params() - 100), epochs=1)
     model.fit(data, target, epochs=2, verbose=0, callbacks=[schedule])
-    assert list(pruning.ranks(model).values()) == [8, 4]
+    assert list(pruning.count_ranks(model).values()) == [8, 4]
     np.testing.assert_array_equal(numpy(parts[0].kernel), before)
 
 
@@ -437,7 +434,7 @@ def test_multiply_adds_of_merged_kernels_are_not_to_be_saved():
     fixed = 64 * 9 * 4 * 4  # one convolution, whatever the rank
     assert multiply_adds(model) == fixed + 3 * 8
     trained(model, RankSchedule(Budget(macs=fixed + 8), epochs=1), 1)
-    assert list(pruning.ranks(model).values()) == [3, 1]
+    assert list(pruning.count_ranks(model).values()) == [3, 1]
     with pytest.raises(ValueError, match="less than the model costs with rank 1"):
         trained(model, RankSchedule(Budget(macs=fixed), epochs=1), 1)
 
@@ -459,7 +456,7 @@ def test_an_activation_that_brings_directions_back_is_refused():
 def test_a_layer_whose_directions_are_all_zero_counts_with_one():
     model, data = two_layers()
     model.layers[1].factor_1.assign(np.zeros((8, 4)))
-    assert list(pruning.ranks(model).values()) == [4, 1]
+    assert list(pruning.count_ranks(model).values()) == [4, 1]
     model.compile(keras.optimizers.SGD(0.0), "mse")  # which leaves it so
     schedule = RankSchedule(Budget(parameters=64), epochs=1)
     model.fit(data, data, verbose=0, callbacks=[schedule])
@@ -481,79 +478,3 @@ def test_multiply_adds_of_an_open_size_are_refused_and_of_a_fixed_one_counted():
     model = keras.Sequential([keras.Input((None, None, 4)), *pooled])
     model.compile("adam", "mse")
     assert trained(model, RankSchedule(Budget(macs=16), epochs=1), 1) == [[2]]
-
-
-def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
-    size = {"train_size": 285, "test_size": 29}  # one shape of batches, as below
-    record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, **size))
-    assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
-    assert len(record["ranks"]) == 6 and min(record["ranks"].values()) >= 1
-    assert len(set(record["ranks"].values())) > 1
-
-
-def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
-    # In whole batches, and with as many images to test on as are held out: one shape each.
-    size = {"train_size": 285, "test_size": 29}
-    whole = training.train(Run("digits", "conv2d", None, "corrected", epochs=3, **size))
-    record = training.train(Run("digits", "product", 1, "corrected", epochs=6, **size))
-    assert record["parameters"]["total"] <= 2649 < whole["parameters"]["total"]
-    light = record["ranks"]
-    assert light and set(light) <= {f"block{i}_conv{j}" for i in (1, 2, 3) for j in (1, 2)}
-    loss, rates = record["history"]["loss"], record["history"]["learning_rate"]
-    np.testing.assert_allclose(loss[:3], whole["history"]["loss"], rtol=1e-5)
-    assert loss[5] < loss[3]
-    # Each half has its own rise and fall.
-    assert rates[2] == rates[5] == 0 and rates[:2] == rates[3:5]
-
-
-def test_a_run_whose_budget_can_not_be_held_is_refused_before_it_trains():
-    run = Run("digits", "greedy", 1, epochs=4, train_size=64)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_budget", lambda run: Budget(parameters=1000))
-        with pytest.raises(ValueError, match="Received: .*1,?000"):
-            training.train_together([run], progress=lambda *_: pytest.fail("trained"))
-
-
-@pytest.mark.skipif(JAX, reason="as on TensorFlow, and slow")
-@pytest.mark.parametrize("method", ["automatic", "product"])
-def test_runs_do_not_stop_before_their_ranks_are_chosen_and_plateaus_go_on(method, monkeypatch):
-    hasty = recipes.Schedule(12, 1e-5, plateau_patience=1, stop_patience=1)
-    changed = dataclasses.replace(recipes.CORRECTED, name="hasty", schedules=(("digits", hasty),))
-    monkeypatch.setitem(recipes.RECIPES, "hasty", changed)
-    done, make = [], training.loop
-
-    def loop(*arguments):
-        steps = make(*arguments)
-        train, set_rate = steps.train, steps.set_rate
-        steps.train = lambda *values: done.append("train") or train(*values)
-        steps.set_rate = lambda i, rate: done.append(float(rate)) or set_rate(i, rate)
-        done.append("loop")
-        return steps
-
-    monkeypatch.setattr(training, "loop", loop)
-    record = training.train(Run("digits", method, 1, "hasty", train_size=320))
-    rates = record["history"]["learning_rate"]
-    assert 6 < len(rates) <= 12 and record["parameters"]["total"] <= 2649
-    assert rates[5] < 1e-7 and (np.diff(rates) <= 0).all()
-    if "loop" in done[1:]:
-        assert done[done.index("loop", 1) + 1] == pytest.approx(rates[6])
-
-
-def test_seeds_that_find_different_ranks_are_not_trained_together():
-    planned = [Run("digits", "greedy", 1, "corrected", seed, epochs=2) for seed in (1, 2)]
-    with pytest.raises(ValueError, match="can't be trained together. Received: greedy-1"):
-        training.train_together(planned)
-
-
-def test_together_trains_them_one_after_the_other(monkeypatch, tmp_path):
-    groups = []
-
-    def train_together(group, progress):
-        groups.append([(run.row, run.seed) for run in group])
-        return [{"run": vars(run), "id": run.id, "history": {"loss": []}} for run in group]
-
-    monkeypatch.setattr(training, "train_together", train_together)
-    planned = [Run("digits", "greedy", 1, "corrected", seed) for seed in (1, 2)]
-    planned += [Run("digits", "spatial", 3, "corrected", seed) for seed in (1, 2)]
-    training.collect(planned, tmp_path, together=True)
-    assert groups == [[("greedy-1", 1)], [("greedy-1", 2)], [("spatial-3", 1), ("spatial-3", 2)]]

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from lightlayers import networks, published, ranks
+from lightlayers import ranks
 from lightlayers.ranks import Budget, Costs, Spectrum
+from lightlayers.suite import networks, paper
 
 
 def problem(seed, layers=6, most=9, macs=True):
@@ -233,14 +234,14 @@ def component(gain, noise, small, large):
 @pytest.mark.parametrize(("small", "large"), [(8, 8), (8, 32), (20, 25)])
 def test_evbmf_is_the_least_free_energy(small, large):
     ratio, noise = small / large, 0.7
-    threshold = ranks._evbmf_threshold(ratio)
+    threshold = ranks.find_evbmf_threshold(ratio)
     for times in (0.99, 1.01, 1.5, 5):
         tau = 0.5 * ((above := times * threshold - 1 - ratio) + math.sqrt(above**2 - 4 * ratio))
         gain = math.sqrt(times * threshold * large * noise)
         found = component(gain, noise, small, large)
         # Dropping the component costs nothing: it is kept where the energy is below 0.
         assert (found < 0) == (times > 1)
-        assert found == pytest.approx(-large * ranks._free_energy_drop(tau, ratio), rel=1e-6)
+        assert found == pytest.approx(-large * ranks.compute_free_energy_drop(tau, ratio), rel=1e-6)
     approximation = 2.5129 * math.sqrt(ratio)
     assert threshold == pytest.approx((1 + approximation) * (1 + ratio / approximation), rel=0.01)
 
@@ -262,7 +263,7 @@ def test_gavish_donoho_is_the_optimal_threshold_over_the_median_of_noise(ratio):
 
 
 def test_like_is_the_count_of_the_papers_network():
-    for row in published.ROWS:
+    for row in paper.ROWS:
         if row.method == "lightlayers":
             found = Budget(like=f"K={row.rank}", macs=5).resolve(row.dataset)
             assert found == Budget(row.parameters, 5)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from importlib import metadata
 
@@ -14,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = pathlib.Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What Colab has that the notebooks import, and what executes them. Papermill is not among it.
 COLAB = ("keras", "tensorflow", "tensorflow-cpu", "pandas", "scipy", "scikit-learn")
 COLAB += ("matplotlib", "seaborn", "ipykernel", "ipywidgets", "nbconvert", "tabulate")
@@ -32,13 +34,11 @@ def wheel(tmp_path_factory):
     return built
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """The Python of a new environment with COLAB alone, linked from this one: no installing."""
-    folder = tmp_path_factory.mktemp("colab")
+def linked(folder, names):
+    """Returns the Python of a new environment with packages linked from this one: no installing."""
     venv.create(folder, with_pip=True, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    queue, seen = list(map(Requirement, COLAB)), set()
+    queue, seen = list(map(Requirement, names)), set()
     while queue:
         requirement = queue.pop()
         extras = ["", *requirement.extras]
@@ -60,19 +60,39 @@ def python(tmp_path_factory):
     return folder / "bin" / "python"
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The Python of an environment with COLAB alone."""
+    return linked(tmp_path_factory.mktemp("colab"), COLAB)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory, wheel):
+    """The Python of an environment with what `pip install lightlayers` brings, and TensorFlow."""
+    needed = [*PROJECT["dependencies"], "tensorflow", "tensorflow-cpu"]
+    python = linked(tmp_path_factory.mktemp("bare"), needed)
+    # With its dependencies, of which pip finds only what is linked.
+    command = [python, "-m", "pip", "install", "-q", "--no-index", "--disable-pip-version-check"]
+    done = subprocess.run([*command, wheel], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+def run_alone(command, folder, **environment):
+    """Runs a command in a folder, without what is set here for Python and for LightLayers."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LIGHTLAYERS_"))}
+    return subprocess.run(
+        command, cwd=folder, env=kept | environment, capture_output=True, text=True
+    )
+
+
 def executed(python, folder, notebooks, **environment):
     """Executes notebooks alone in a folder; returns the process and what they became."""
     for notebook in notebooks:
         shutil.copy(notebook, folder)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "LIGHTLAYERS_"))}
     command = [python, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace"]
-    result = subprocess.run(
-        [*command, *(notebook.name for notebook in notebooks)],
-        cwd=folder,
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-    )
+    command += [notebook.name for notebook in notebooks]
+    result = run_alone(command, folder, **environment)
     return result, [nbformat.read(folder / file.name, as_version=4) for file in notebooks]
 
 
@@ -98,3 +118,51 @@ def test_notebooks_alone_with_the_wheel(python, wheel, tmp_path):
     for file, notebook in zip(notebooks, found, strict=True):
         assert tables(notebook) == tables(nbformat.read(file, as_version=4)), file.name
     assert wheel.stat().st_size < 2e6
+
+
+# Keras brings packaging and rich as well.
+ABSENT = ("scipy", "sklearn", "matplotlib", "seaborn", "jupyterlab", "ipykernel", "ipywidgets")
+ABSENT += ("filelock", "papermill", "psutil", "tabulate", "tqdm", "distributed", "jax")
+LIGHT = """
+import importlib.util, pathlib
+import keras, numpy as np
+import lightlayers
+from lightlayers import Budget, LightDense
+
+print([name for name in ABSENT if importlib.util.find_spec(name)])
+assert "site-packages" in pathlib.Path(lightlayers.__file__).parts
+x = np.random.default_rng(0).normal(size=(4, 16)).astype("float32")
+assert LightDense(10, rank=2)(x).shape == (4, 10)
+layers = [keras.Input((16,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(10)]
+model = keras.Sequential(layers)
+model.save("dense.keras")
+plan = lightlayers.plan(model, Budget(parameters=800))
+light = lightlayers.convert(model, plan)
+assert light.count_params() <= 800 < model.count_params()
+assert any(isinstance(layer, LightDense) for layer in light.layers)
+merged = lightlayers.merge(light)
+np.testing.assert_allclose(merged.predict(x, verbose=0), light.predict(x, verbose=0), atol=1e-5)
+"""
+
+
+def test_a_light_install_converts_models(bare, tmp_path):
+    code = f"ABSENT = {ABSENT}\n{LIGHT}"
+    found = run_alone([bare, "-c", code], tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[0] == "[]"
+
+    command = bare.with_name("lightlayers")
+    plan = ["plan", "dense.keras", "--parameters", "800", "--to", "plan.json"]
+    for arguments in (["--help"], ["plan", "--help"], plan, ["status"]):
+        found = run_alone([command, *arguments], tmp_path)
+        assert found.returncode == 0, found.stderr
+        assert "Traceback" not in found.stderr
+    assert (tmp_path / "plan.json").exists()
+
+
+@pytest.mark.parametrize("arguments", ["reproduce digits", "report", "kernels"])
+def test_a_light_install_says_what_the_suite_needs(bare, tmp_path, arguments):
+    found = run_alone([bare.with_name("lightlayers"), *arguments.split()], tmp_path)
+    assert found.returncode == 2
+    (line,) = found.stderr.splitlines()
+    assert "pip install 'lightlayers[suite]'" in line

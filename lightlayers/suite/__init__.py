@@ -1,0 +1,1 @@
+"""The suite that reproduces the LightLayers paper and compares what rivals it."""

@@ -1,0 +1,149 @@
+"""A session: stages, augmentation, objectives, gradient maps and averages are given to it."""
+
+import keras
+import numpy as np
+import pytest
+
+from lightlayers.suite.registry import Augmentation
+from lightlayers.suite.runs import Run
+from lightlayers.suite.training.session import Session
+
+
+@pytest.fixture
+def session():
+    return start_session()
+
+
+def start_session(recipe="corrected", epochs=2):
+    return Session([Run("digits", "conv2d", recipe=recipe, epochs=epochs, train_size=140)])
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+
+
+def fit_one(recipe="corrected", **options):
+    session = start_session(recipe)
+    models = session.build()
+    session.fit(models, **options)
+    return weights(models[0]), session.seeds[0].history
+
+
+def test_hooks_that_change_nothing_change_nothing():
+    plain, history = fit_one()
+    hooks = {
+        "augment": Augmentation(lambda images, labels, draws: (images, labels), draws=1),
+        "objective": lambda labels, outputs, images: keras.losses.sparse_categorical_crossentropy(
+            labels, outputs
+        ),
+        "gradients": lambda gradients, images: gradients,
+    }
+    for name, hook in hooks.items():
+        found, _ = fit_one("paper" if name == "augment" else "corrected", **{name: hook})
+        expected = fit_one("paper")[0] if name == "augment" else plain
+        for one, two in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_an_augmentation_sees_each_image_with_numbers_of_its_own():
+    def blank(images, labels, draws):
+        assert draws.shape[-1] == 3
+        kept = keras.ops.cast(draws[:, :1, None, None] < 0, images.dtype)
+        return images * kept, labels
+
+    # Of blank images nothing but the shares of the classes can be learned.
+    _, history = fit_one(augment=Augmentation(blank, draws=3))
+    assert history["loss"][-1] > 2.2
+    _, seen = fit_one()
+    assert seen["loss"][-1] < history["loss"][-1]
+
+
+def test_an_augmentation_may_mix_labels():
+    def smooth(images, labels, draws):
+        return images, 0.5 * keras.ops.one_hot(labels, 10) + 0.05
+
+    _, history = fit_one(augment=Augmentation(smooth, draws=1))
+    assert history["loss"][0] > 1.5 and 0 < history["accuracy"][0] < 1
+
+
+def test_an_objective_is_what_is_minimised():
+    def constant(labels, outputs, images):
+        return 0 * outputs[:, 0] + 7.0
+
+    session = start_session()
+    models = session.build()
+    before = weights(models[0])
+    session.fit(models, objective=constant)
+    assert session.seeds[0].history["loss"] == [7.0, 7.0]
+    for one, two in zip(before, weights(models[0]), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_gradient_map_reaches_the_optimiser():
+    def only_last(gradients, images):
+        return [0 * gradient for gradient in gradients[:-1]] + [gradients[-1]]
+
+    session = start_session()
+    models = session.build()
+    before = weights(models[0])
+    session.fit(models, gradients=only_last)
+    moved = [
+        np.abs(one - two).max() > 0 for one, two in zip(before, weights(models[0]), strict=True)
+    ]
+    assert moved[-1] and not any(moved[:-1])
+
+
+def test_an_average_replaces_the_weights_at_the_end():
+    last, _ = fit_one()
+    slow, _ = fit_one(average=0.999)
+    start = weights(start_session().build()[0])
+    for one, two, first in zip(slow, last, start, strict=True):
+        if np.abs(two - first).max() > 0:
+            assert np.abs(one - first).max() < np.abs(two - first).max()
+
+
+def test_stages_share_the_epochs_of_the_run(session):
+    models = session.build()
+    head = models[0].get_layer("classes")
+    for layer in models[0].layers:
+        layer.trainable = layer is head
+    before = keras.ops.convert_to_numpy(models[0].get_layer("block1_conv1").kernel).copy()
+    session.fit(models, epochs=1)
+    frozen = keras.ops.convert_to_numpy(models[0].get_layer("block1_conv1").kernel)
+    np.testing.assert_array_equal(before, frozen)
+    for layer in models[0].layers:
+        layer.trainable = True
+    session.fit(models, epochs=5)  # one is left
+    assert len(session.seeds[0].history["loss"]) == 2
+    thawed = keras.ops.convert_to_numpy(models[0].get_layer("block1_conv1").kernel)
+    assert np.abs(thawed - before).max() > 0
+    # Each stage has a course of the rate of its own, which ends at zero.
+    assert session.seeds[0].history["learning_rate"] == [0.0, 0.0]
+
+
+def test_a_rate_of_its_own():
+    session = start_session("paper")
+    session.fit(session.build(), rate=0.25)
+    assert session.seeds[0].history["learning_rate"] == [0.25, 0.25]
+
+
+def test_what_a_method_makes_of_its_model_is_evaluated(session):
+    session.fit(session.build())
+
+    def scramble(model):
+        model.get_layer("classes").kernel.assign(keras.ops.zeros((32, 10)))
+        return model
+
+    session.finish(scramble)
+    probabilities = keras.ops.convert_to_numpy(session.models[0](session.data.x_test[:5] / 255))
+    assert np.ptp(probabilities, axis=0).max() < 1e-6
+    assert session.results[0][1] == pytest.approx(session.right[0].mean(), abs=1e-6) != 1
+
+
+def test_costs_that_are_not_known_are_told_before_the_first_epoch(session, monkeypatch):
+    monkeypatch.setattr(
+        "lightlayers.costs.multiply_adds",
+        lambda layer, *_: None if layer.name == "classes" else 0,
+    )
+    with pytest.raises(ValueError, match=r"have to be known.*Received: 'classes' \(Dense\)"):
+        session.build()
