@@ -7,10 +7,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "layers": ["LightConv2D", "LightDense"],
     "ranks": ["Budget"],
-    "conversion": [
-        *("from_conv2d", "from_dense", "to_conv2d", "to_dense"),
-        *("convert", "merge", "plan"),
-    ],
+    "substitution": ["from_conv2d", "from_dense", "to_conv2d", "to_dense"],
+    "conversion": ["convert", "merge", "plan"],
     "pruning": ["RankSchedule", "squeeze"],
 }
 __all__ = [name for names in _MODULES.values() for name in names]

@@ -101,21 +101,24 @@ def count_applications(applications, limits=(math.inf, math.inf)):
             continue
         each = [multiply_adds(layer, shape) for shape in shapes]
         counts[path] = None if None in each else sum(each)
-    unknown = [path for path, count in counts.items() if count is None]
+    unknown = {path: applications[path] for path, count in counts.items() if count is None}
     if not unknown or not math.isfinite(limits[1]):
         return counts
-    layers = {path: applications[path][0] for path in unknown}
-    others = [path for path, layer in layers.items() if not has_formula(layer)]
+    others = [
+        f"{path!r} ({type(layer).__name__})"
+        for path, (layer, _) in unknown.items()
+        if not has_formula(layer)
+    ]
     if others:
         raise ValueError(
-            "Multiply-adds are known of Dense, Conv2D, SeparableConv2D, DepthwiseConv2D and what "
-            "`costs.register` was told, not of other layers with a kernel. Give a budget of "
-            "parameters. Received: "
-            + ", ".join(f"{path!r} ({type(layers[path]).__name__})" for path in others)
+            f"Multiply-adds are known of {', '.join(each.__name__ for each in _FORMULAS)}, not of "
+            "other layers with a kernel: give a budget of parameters, or tell them by "
+            f"`costs.register`. Received: {', '.join(others)}"
         )
+    path, (_, shapes) = next(iter(unknown.items()))
     raise ValueError(
         "Multiply-adds depend on the size of the input, which is not fixed. Give a budget of "
-        f"parameters. Received: layer {unknown[0]!r}, applied to {applications[unknown[0]][1]}"
+        f"parameters. Received: layer {path!r}, applied to {shapes}"
     )
 
 
@@ -155,12 +158,7 @@ def summary(model):
 
 
 def hidden_shape(layer, input_shape=None):
-    """Returns the shape between the two convolutions of a built `LightConv2D`.
-
-    Args:
-        layer: `LightConv2D`.
-        input_shape: Tuple, what it is applied to. Defaults to what it was first called on.
-    """
+    """Returns the shape between the two convolutions of a built `LightConv2D`."""
     *kernel_size, _, width = layer.factor_1.shape
     first = keras.layers.Conv2D(
         width, kernel_size, data_format=layer.data_format, **layer.stages[0]
@@ -170,6 +168,8 @@ def hidden_shape(layer, input_shape=None):
 
 def count_at_output(*names):
     """Returns the formula of layers that apply weights once at each position of their output.
+
+    Such a layer defines `compute_output_shape`, as all of Keras' do.
 
     Args:
         *names: Strings, the attributes that hold these weights, such as `"kernel"`.

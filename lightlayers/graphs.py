@@ -19,21 +19,17 @@ _REGISTER = (
     "keras.saving.register_keras_serializable()."
 )
 
-# ---------------------------------------------------------------- the layers of a model
 
-
-def flatten_layers(layer, include_self=True):
-    """Returns a layer or model and all layers in it, from the outside in."""
-    return list(layer._flatten_layers(include_self=include_self))
+def flatten_layers(layer):
+    """Returns a layer or model and all layers in it, itself first. Other operations have none."""
+    return list(layer._flatten_layers()) if isinstance(layer, keras.layers.Layer) else []
 
 
 def _get_inputs(model, path="", subclassed=False):
     """Returns the inputs of a model whose graph is known, and refuses other models."""
-    if subclassed:  # training differently, but computing the same
-        known = isinstance(model, _GRAPHS) and type(model).call in _CALLS
-    else:
-        known = type(model) in _GRAPHS
-    if not known:
+    # A subclass without a call of its own may train otherwise, but computes the same.
+    known = isinstance(model, _GRAPHS) and type(model).call in _CALLS
+    if not (known if subclassed else type(model) in _GRAPHS):
         where = f" (layer {path!r})" if path else ""
         raise ValueError(
             "Only Sequential and functional models can be rebuilt; convert the layers of a "
@@ -82,11 +78,8 @@ def applications(model, subclassed=False):
         return run_nested if isinstance(op, _GRAPHS) else note
 
     run(model, _get_inputs(model, subclassed=subclassed), "")
-    layers = {
-        path: (op, shapes)
-        for path, (op, shapes) in found.items()
-        if isinstance(op, keras.layers.Layer)
-    }
+    is_layer = {path: isinstance(op, keras.layers.Layer) for path, (op, _) in found.items()}
+    layers = {path: each for path, each in found.items() if is_layer[path]}
     _check_no_tied_weight(layers)
     return layers
 
@@ -120,18 +113,11 @@ def warn_of_hidden(found):
     """
     hidden = []
     for path, (layer, _) in found.items():
-        inside = flatten_layers(layer, include_self=False)
-        if any(isinstance(each, LightLayer) for each in inside):
+        if any(isinstance(each, LightLayer) for each in flatten_layers(layer)[1:]):
             hidden.append(path)
     if hidden:
-        warnings.warn(
-            "Light layers inside other layers are not reached, so these layers stay as they are: "
-            + ", ".join(hidden),
-            stacklevel=3,
-        )
-
-
-# ---------------------------------------------------------------- copies
+        why = "Light layers inside other layers are not reached, so these layers stay as they are: "
+        warnings.warn(why + ", ".join(hidden), stacklevel=3)
 
 
 def build_like(new, layer):
@@ -167,8 +153,6 @@ def pair_variables(old, new):
 
 
 def _list_variables(layer):
-    if not isinstance(layer, keras.layers.Layer):
-        return []
     found = {}
     for each in reversed(flatten_layers(layer)):  # an outer layer lists those of its inner ones too
         added = [variable for variable in each.variables if id(variable) not in found]
@@ -179,9 +163,7 @@ def _list_variables(layer):
 
 
 def _pair_layers(old, new):
-    """Pairs a layer and those in it with their copies; other operations have none."""
-    if not isinstance(old, keras.layers.Layer):
-        return []
+    """Returns pairs of a layer and those in it with their copies."""
     # Before it is called, a copy may lack those that are made then.
     return list(zip(flatten_layers(old), flatten_layers(new), strict=False))
 
@@ -287,9 +269,6 @@ def rebuild(model, replace):
             # Only now: an optimiser may start from copies of the weights.
             rebuilt.compile_from_config(model.get_compile_config())
     return rebuilt
-
-
-# ---------------------------------------------------------------- the optimiser's state
 
 
 def _list_optimizers(optimizer):

@@ -1,6 +1,7 @@
 """LightDense and LightConv2D: Dense and Conv2D whose kernel is two small factors."""
 
 import copy
+import functools
 import math
 import numbers
 
@@ -146,26 +147,21 @@ class LightLayer:
             starts = factorization.start(shapes, *dense, self.form, self.groups)
         # Keras adds up the penalties of single weights: the product's comes with its first.
         first = _ProductPenalty(self) if self.product_regularizer else self.kernel_regularizer
-        for name, shape, start, regularizer in (
-            ("factor_1", shapes[0], starts[0], first),
-            ("factor_2", shapes[1], starts[1], self.kernel_regularizer),
-        ):
-            factor = self.add_weight(
-                name=name,
-                shape=shape,
-                initializer=start,
-                regularizer=regularizer,
-                constraint=self.kernel_constraint,
-            )
-            setattr(self, name, factor)
+        add = functools.partial(self._add_weight, constraint=self.kernel_constraint)
+        self.factor_1 = add("factor_1", shapes[0], starts[0], first)
+        self.factor_2 = add("factor_2", shapes[1], starts[1], self.kernel_regularizer)
 
     def _add_bias(self, name, size, initializer):
+        limits = self.bias_regularizer, self.bias_constraint
+        return self._add_weight(name, (size,), initializer, *limits)
+
+    def _add_weight(self, name, shape, initializer, regularizer, constraint):
         return self.add_weight(
             name=name,
-            shape=(size,),
+            shape=shape,
             initializer=initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
+            regularizer=regularizer,
+            constraint=constraint,
         )
 
     @property

@@ -160,12 +160,8 @@ class Options:
 
     A rank that costs no less than the dense kernel is none of them.
 
-    Attributes:
-        limits: Array, the limits that the budget has.
-        costs: List of arrays `(options, limits)`, what each option of a layer costs.
-        kept: List of arrays, the share of the squared kernel that each option keeps.
-        room: Array, what the budget leaves for these layers.
-        start: Array of integers, the cheapest option of each layer.
+    For each layer, `costs` has what each option costs under each limit, `kept` the share of the
+    squared kernel that it keeps, and `start` the cheapest option. `room` is what the budget leaves.
 
     Raises:
         ValueError: If the budget is less than the cheapest options cost.
@@ -264,7 +260,6 @@ def product(spectra, costs, budget):
 
 
 def _ascend(options, value):
-    """Takes the step of most value per cost, again and again, until none fits."""
     chosen, room = options.start.copy(), options.room - options.spent(options.start)
 
     def find_step(layer):

@@ -1,4 +1,4 @@
-"""Conversion: exact or nearest, everything else kept, whole models by a plan and back."""
+"""Conversion of whole models by a plan, and merging: budgets held, the rest kept."""
 
 import io
 import json
@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from test_factorization import LINEAR, matrices, numpy, random, truncated
 
-from lightlayers import LightConv2D, LightDense, cli, conversion, graphs, squeeze
-from lightlayers.conversion import convert, from_conv2d, from_dense, merge, to_conv2d, to_dense
+from lightlayers import LightConv2D, LightDense, cli, conversion, graphs
+from lightlayers.conversion import convert, merge, to_dense
 from lightlayers.ranks import Budget
 from lightlayers.suite import networks
 
@@ -28,10 +28,6 @@ def built(layer, *shape):
         value = random(*weight.shape, seed=i) / math.sqrt(max(1, math.prod(weight.shape[:-1])))
         weight.assign(abs(value) + 0.5 if "variance" in weight.path else value)
     return layer
-
-
-def kernel_error(layer, light):
-    return np.linalg.norm(numpy(layer.kernel) - numpy(light.kernel))
 
 
 def tail(layer, rank, form):
@@ -49,139 +45,12 @@ GEOMETRIES = [
 ]
 
 
-@pytest.mark.parametrize("form", LINEAR)
-@pytest.mark.parametrize("kwargs", GEOMETRIES, ids=str)
-def test_convolutions_convert_exactly_and_at_lower_rank_to_the_nearest(form, kwargs):
-    layer = built(layers.Conv2D(6, **kwargs), 9, 10, 4)
-    x = random(2, 9, 10, 4)
-    full = min(matrices(layer.kernel, form, layer.groups)[0].shape)
-    light = from_conv2d(layer, full, form)
-    np.testing.assert_allclose(light(x), layer(x), atol=1e-5)
-    again = to_conv2d(light)
-    assert type(again) is layers.Conv2D
-    np.testing.assert_allclose(again.kernel, layer.kernel, atol=1e-5)
-    np.testing.assert_allclose(again(x), layer(x), atol=1e-5)
-    with pytest.raises(ValueError, match=f"an integer from 1 to {full}, "):
-        from_conv2d(layer, full + 1, form)
-    for rank in {1, full - 1} - {0}:
-        light = from_conv2d(layer, rank, form)
-        assert light.rank == rank and light.form == form
-        assert kernel_error(layer, light) == pytest.approx(tail(layer, rank, form), rel=1e-4)
-        np.testing.assert_allclose(to_conv2d(light)(x), light(x), atol=1e-5)
-
-
-def test_dense_layers_convert_exactly_and_at_lower_rank_to_the_nearest():
-    layer, x = built(layers.Dense(5, activation="tanh"), 7), random(2, 3, 7)
-    light = from_dense(layer, 5)
-    np.testing.assert_allclose(light(x), layer(x), atol=1e-6)
-    np.testing.assert_allclose(to_dense(light)(x), layer(x), atol=1e-6)
-    for rank in (1, 3):
-        light = from_dense(layer, rank)
-        assert kernel_error(layer, light) == pytest.approx(tail(layer, rank, "dense"), rel=1e-5)
-    scaled = built(LightDense(5, rank=2, scale="paper"), 7)
-    np.testing.assert_allclose(to_dense(scaled)(x), scaled(x), atol=1e-6)
-
-
 def shifted(x):
     return x - 1
 
 
-@pytest.mark.parametrize("conv", [True, False])
-def test_all_else_is_kept_and_comes_back(conv):
-    kwargs = {
-        "name": "kept",
-        "trainable": False,
-        "activation": shifted,  # not registered: no configuration can hold it
-        "kernel_initializer": keras.initializers.HeNormal(seed=3),
-        "bias_initializer": "ones",
-        "kernel_regularizer": keras.regularizers.L2(0.1),
-        "bias_regularizer": keras.regularizers.L1(0.2),
-        "activity_regularizer": keras.regularizers.L2(0.3),
-        "bias_constraint": keras.constraints.NonNeg(),
-        "dtype": "mixed_bfloat16",
-    }
-    if conv:
-        geometry = {"strides": 2, "data_format": "channels_first", "groups": 2}
-        layer = built(layers.Conv2D(4, (3, 2), **geometry, **kwargs), 6, 8, 8)
-        light = from_conv2d(layer, 6)
-        again = to_conv2d(light)
-    else:
-        layer = built(layers.Dense(5, **kwargs), 7)
-        light = from_dense(layer, 5)
-        again = to_dense(light)
-    np.testing.assert_array_equal(light.bias, layer.bias)
-    ignored = {"quantization_config"}
-    config = {name: v for name, v in layer.get_config().items() if name not in ignored}
-    found = light.get_config()
-    moved = config | {"kernel_regularizer": None}
-    assert {name: found[name] for name in moved} == moved
-    assert found["product_regularizer"] == config["kernel_regularizer"]
-    assert {name: again.get_config()[name] for name in config} == config
-    assert not light.trainable_weights and not again.trainable_weights
-    assert light.dtype_policy.name == "mixed_bfloat16"
-    assert {weight.dtype for weight in (*light.weights, *again.weights)} == {"float32"}
-
-    def penalties(layer):
-        layer.trainable = True  # Keras asks only weights that train
-        return sorted(float(loss) for loss in layer.losses)
-
-    np.testing.assert_allclose(penalties(light), penalties(layer), rtol=1e-4)
-    np.testing.assert_allclose(penalties(again), penalties(layer), rtol=1e-4)
-
-
 class MyDense(layers.Dense):
     pass
-
-
-def adapted():
-    layer = built(layers.Dense(5), 7)
-    layer.enable_lora(2)
-    return layer
-
-
-def infinite():
-    layer = built(layers.Dense(5), 7)
-    layer.kernel.assign(np.full((7, 5), np.inf))
-    return layer
-
-
-@pytest.mark.parametrize(
-    ("convert", "layer", "said"),
-    [
-        (from_dense, lambda: layers.Dense(5), "not built"),
-        (from_dense, lambda: built(layers.Dense(5, kernel_constraint="non_neg"), 7), "constraint"),
-        (from_dense, adapted, "LoRA"),
-        (from_dense, infinite, "not finite"),
-        (from_dense, lambda: built(MyDense(5), 7), "Received: <MyDense"),
-        (from_dense, lambda: built(layers.Conv2D(5, 3), 7, 7, 3), "Received: <Conv2D"),
-        (from_conv2d, lambda: built(layers.DepthwiseConv2D(3), 7, 7, 3), "<DepthwiseConv2D"),
-        (from_conv2d, lambda: built(LightConv2D(5, 3), 7, 7, 3), "<LightConv2D"),
-    ],
-)
-def test_what_has_no_twin_is_refused(convert, layer, said):
-    with pytest.raises(ValueError) as refused:
-        convert(layer(), 1)
-    assert said in str(refused.value)
-
-
-@pytest.mark.parametrize("rank", [0, 6, 2.5, True, None, "2"])
-def test_wrong_ranks_are_refused(rank):
-    layer = built(layers.Dense(5, name="head"), 7)
-    with pytest.raises(ValueError) as refused:
-        from_dense(layer, rank)
-    assert "'head' must be an integer from 1 to 5" in str(refused.value)
-    assert f"rank={rank!r}" in str(refused.value)
-
-
-def test_the_papers_form_stands_for_no_kernel():
-    with pytest.raises(ValueError, match="form='paper'"):
-        from_conv2d(built(layers.Conv2D(5, 3), 7, 7, 3), 1, "paper")
-    with pytest.raises(ValueError, match="no single kernel"):
-        to_conv2d(built(LightConv2D(5, 3), 7, 7, 3))
-    with pytest.raises(ValueError, match="Expected a built LightDense"):
-        to_dense(LightDense(5))
-    with pytest.raises(ValueError, match="Expected a built LightConv2D"):
-        to_conv2d(built(layers.Conv2D(5, 3), 7, 7, 3))
 
 
 def sequential():
@@ -224,72 +93,6 @@ IMAGES = random(3, 8, 8, 6)
 
 def predicted(model, x):
     return np.concatenate([numpy(part) for part in keras.tree.flatten(model(x))], axis=-1)
-
-
-def test_adapted_layers_keep_what_they_learned():
-    binned = layers.Discretization(num_bins=4, name="binned")
-    binned.adapt(random(50, 1))
-    parts = [binned, layers.Embedding(4, 8), layers.Flatten(), layers.Dense(8, name="dense")]
-    model = built(keras.Sequential([keras.Input((1,)), *parts]))
-    x = random(9, 1, seed=3)
-    light = convert(model, [{"layer": "dense", "form": "", "rank": 8}])
-    assert len(set(numpy(light.layers[0](x)).ravel())) > 2
-    np.testing.assert_allclose(predicted(light, x), predicted(model, x), atol=1e-5)
-
-
-@pytest.mark.parametrize("wrap", [lambda one: layers.Pipeline([one]), layers.TimeDistributed])
-def test_adapted_layers_inside_others_keep_what_they_learned(wrap):
-    normal = layers.Normalization()
-    normal.adapt(random(50, 6) * 3 + 2)
-    parts = [wrap(normal), LightDense(4, rank=2)]
-    model = keras.Sequential([keras.Input((2, 6)), *parts])
-    x = random(3, 2, 6, seed=1) * 3
-    expected = predicted(model, x)
-    for act in (unchanged, merge, squeeze):
-        np.testing.assert_allclose(predicted(act(model), x), expected, atol=1e-5)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lookups are TensorFlow's")
-def test_vocabularies_inside_others_are_kept():
-    inputs, x = keras.Input((2,), dtype="int64"), np.array([[3, 5], [9, 4]])
-    lookup = layers.Pipeline([layers.IntegerLookup(vocabulary=[5, 4, 3])])
-    model = keras.Model(inputs, lookup(inputs))
-    np.testing.assert_array_equal(convert(model, [])(x), model(x))
-
-
-@pytest.mark.parametrize("conv", [True, False])
-def test_an_activation_with_weights_is_copied_with_them(conv):
-    kind = layers.Conv2D(6, 1, activation=layers.PReLU(), name="acted")
-    kind = kind if conv else layers.Dense(6, activation=layers.PReLU(), name="acted")
-    model = keras.Sequential([keras.Input((2, 2, 6)), kind])
-    x = random(3, 2, 2, 6)
-    model(x)
-    kind.activation.alpha.assign(random(*kind.activation.alpha.shape))
-    light = convert(model, [{"layer": "acted", "form": "spatial" if conv else "", "rank": 6}])
-    expected = predicted(model, x)
-    for new in (light, merge(light), squeeze(light)):
-        np.testing.assert_allclose(predicted(new, x), expected, atol=1e-5)
-    for variable in light.variables:
-        variable.assign(variable + 1)
-    np.testing.assert_array_equal(predicted(model, x), expected)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strings are TensorFlow's")
-@pytest.mark.parametrize("mode", ["int", "multi_hot", "tf_idf"])
-def test_adapted_words_keep_their_numbers(mode):
-    tf = pytest.importorskip("tensorflow")
-
-    words = tf.constant([["b"], ["a"], ["c"], ["b"]])
-    lookup = layers.TextVectorization(output_mode=mode, name="words")
-    lookup.adapt(words)
-    text = keras.Input((1,), dtype="string")
-    numbers = keras.ops.cast(lookup(text), "float32")
-    if mode == "int":
-        numbers = keras.ops.reshape(numbers[:, :1], (-1, 1))
-    model = keras.Model(text, layers.Dense(6, name="dense")(numbers))
-    light = convert(model, [])
-    np.testing.assert_array_equal(light(words), model(words))
-    assert light.get_layer("words").get_vocabulary() == lookup.get_vocabulary()
 
 
 @pytest.mark.parametrize(("make", "x"), [(sequential, IMAGES), (tangled, TANGLED)])
@@ -349,30 +152,6 @@ def test_multiply_adds_of_a_nested_model_called_with_a_dictionary():
         assert shapes["nested/large"] == [(None, 16, 16, 3)]
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
-def test_quantised_layers_stay_and_keep_their_weights(mode):
-    parts = [layers.Dense(32, name="plain"), layers.Dense(8, name="quantised")]
-    model = built(keras.Sequential([keras.Input((64,)), *parts]))
-    model.layers[-1].quantize(mode)
-    table = conversion.plan(model, Budget(parameters=model.count_params() - 1000))
-    assert list(table["why not"]) == ["", f"quantised to {mode}"]
-    assert table["kernel"][1] == ("32 × 4" if mode == "int4" else "32 × 8")  # two in one byte
-    x = random(3, 64)
-    for same in (unchanged(model), convert(model, [{"layer": "plain", "form": "", "rank": 32}])):
-        np.testing.assert_allclose(predicted(same, x), predicted(model, x), atol=1e-4)
-
-
-@pytest.mark.parametrize("wrap", [lambda one: layers.Pipeline([one]), layers.TimeDistributed])
-def test_quantised_layers_inside_others_keep_their_weights(wrap):
-    inner = layers.Dense(8)
-    parts = [wrap(inner), layers.Dense(4, name="dense")]
-    model = built(keras.Sequential([keras.Input((5, 6)), *parts]))
-    inner.quantize("float8")
-    same = convert(model, [{"layer": "dense", "form": "", "rank": 4}])
-    x = random(3, 5, 6)
-    np.testing.assert_allclose(predicted(same, x), predicted(model, x), atol=1e-4)
-
-
 def unchanged(model):
     plan = conversion.plan(model, Budget(parameters=model.count_params()))
     assert plan["rank"].isna().all() and (plan["error"] == 0).all()
@@ -391,44 +170,6 @@ def test_a_plan_of_nothing_gives_the_same_model(make, x, act):
     np.testing.assert_array_equal(predicted(same, x), predicted(model, x))
     drawn = [keras.tree.flatten(end(x, training=True))[-1] for end in (same, model)]
     np.testing.assert_array_equal(*map(numpy, drawn))  # the same dropout
-
-
-def test_shared_layers_stay_shared_and_nested_models_nested():
-    model = tangled()
-    plan = conversion.plan(model, Budget(int(model.count_params() * 0.8)))
-    light = convert(model, plan)
-    assert [layer.name for layer in light.layers if layer.weights] == [
-        layer.name for layer in model.layers if layer.weights
-    ]
-    assert isinstance(light.get_layer("shared"), LightConv2D)
-    assert type(light.get_layer("nested")) is type(model)
-    paths = {path: shapes for path, (_, shapes) in graphs.applications(light).items()}
-    assert len(paths["shared"]) == len(paths["nested/conv"]) == 2
-    conv = from_conv2d(model.get_layer("shared"), light.get_layer("shared").rank)
-    np.testing.assert_allclose(light.get_layer("shared").kernel, conv.kernel, atol=1e-5)
-
-
-class AddIfGiven(layers.Layer):
-    def call(self, x, y):
-        return x if y is None else x + y
-
-    def compute_output_spec(self, x, y):
-        return keras.KerasTensor(x.shape, x.dtype)
-
-
-def test_inputs_stay_sparse_and_optional():
-    sparse, optional = keras.Input((6,), sparse=True), keras.Input((4,), optional=True)
-    y = AddIfGiven()(layers.Dense(4, name="dense")(sparse), optional)
-    for model in (keras.Model([sparse, optional], y), keras.Sequential([sparse, layers.Dense(4)])):
-        copy = graphs.rebuild(model, lambda layer: None)
-        for old, new in zip(model.inputs, copy.inputs, strict=True):
-            assert (new.shape, new.dtype, new.name) == (old.shape, old.dtype, old.name)
-            old, new = old._keras_history.operation, new._keras_history.operation
-            assert (new.sparse, new.optional) == (old.sparse, old.optional)
-    x = np.eye(3, 6, dtype="float32")
-    model = keras.Model([sparse, optional], y)
-    light = convert(model, [{"layer": "dense", "form": "", "rank": 4}])
-    np.testing.assert_allclose(light([x, None]), model([x, None]), atol=1e-6)
 
 
 def test_full_rank_predicts_the_same():
@@ -545,76 +286,6 @@ def plain(*parts, **compiled):
     return model
 
 
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        (lambda: plain(layers.Activation(shifted, name="own")), "Layer 'own'"),
-        (lambda: plain(layers.Dense(3, shifted, name="own")), "Layer 'own'"),
-        (lambda: plain(LightDense(3, shifted, name="own")), "Layer 'own'"),
-        (lambda: plain(plain(layers.Lambda(shifted, name="own"))), "Layer 'own'"),
-        (lambda: plain(layers.ReLU(), loss=lambda y, x: x), "model 'plain' was compiled with"),
-        (lambda: plain(plain(layers.ReLU(), loss=shifted), layers.ReLU()), "function 'shifted'"),
-        (lambda: plain(layers.ReLU(), loss="mse", metrics=[shifted]), "function 'shifted'"),
-    ],
-)
-def test_functions_that_no_configuration_can_hold_are_refused(model, said):
-    for act in (lambda model: convert(model, []), squeeze):
-        with pytest.raises(ValueError) as refused:
-            act(model())
-        assert said in str(refused.value)
-        assert "keras.saving.register_keras_serializable()" in str(refused.value)
-        assert "safe_mode" not in str(refused.value) and "\n" not in str(refused.value)
-
-
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-def test_a_lambda_is_refused_by_its_layer_where_keras_does_not_copy_it():
-    model, x = plain(layers.Lambda(lambda x: x - 1, name="own")), random(3, 7)
-    try:
-        same = convert(model, [])  # as Keras did in 3.10
-    except ValueError as error:
-        assert "Layer 'own'" in str(error) and "safe_mode" not in str(error)
-    else:
-        np.testing.assert_array_equal(same(x), model(x))
-
-
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_an_adapter_that_is_copied_keeps_its_strength(wrapped):
-    dense = layers.Dense(5)
-    model = plain(layers.Reshape((1, 7)), layers.TimeDistributed(dense) if wrapped else dense)
-    dense.enable_lora(2, lora_alpha=6)
-    x = random(3, 7)
-    built(model)
-    same = convert(model, [])
-    np.testing.assert_array_equal(same(x), model(x))
-
-
-@keras.saving.register_keras_serializable()
-def fixed(shape, dtype=None):
-    """Returns an array that has its own shape, whatever it is asked for."""
-    return keras.ops.reshape(keras.ops.arange(35, dtype="float32") / 35 - 0.2, (7, 5))
-
-
-@pytest.mark.parametrize("initializer", [fixed, keras.initializers.Constant(numpy(fixed(None)))])
-def test_initialisers_with_a_shape_of_their_own_go_on_with_the_kernel(initializer):
-    model = plain(layers.Dense(5, name="dense", kernel_initializer=initializer))
-    light = convert(model, conversion.plan(model, Budget(parameters=30))).layers[0]
-    assert light.rank == 2
-    np.testing.assert_allclose(light.kernel, truncated(fixed(None), 2), atol=1e-5)
-    again = to_dense(light)
-    assert (
-        again.get_config()["kernel_initializer"]
-        == (model.layers[0].get_config()["kernel_initializer"])
-    )
-    afresh = LightDense.from_config(light.get_config() | {"rank": 1})
-    afresh.build((None, 7))
-    np.testing.assert_allclose(afresh.kernel, truncated(fixed(None), 1), atol=1e-5)
-    conv = layers.Conv2D(4, 3, kernel_initializer=keras.initializers.Constant(random(3, 3, 2, 4)))
-    conv.build((None, 8, 8, 2))
-    for form in LINEAR:
-        assert from_conv2d(conv, 2, form).rank == 2
-
-
 @keras.saving.register_keras_serializable()
 class Subclassed(keras.Model):
     def __init__(self, **kwargs):
@@ -623,49 +294,6 @@ class Subclassed(keras.Model):
 
     def call(self, x):
         return self.dense(x)
-
-
-class Fitted(keras.Model):
-    """A functional model of a class of its own, which clone_model would lose."""
-
-
-def tied():
-    inputs = keras.Input((4,))
-    one, two = layers.Dense(4, name="one"), layers.Dense(4, name="two")
-    model = keras.Model(inputs, two(one(inputs)))
-    two._trainable_variables[0] = one.kernel
-    return model
-
-
-def tied_by_an_operation():
-    inputs = keras.Input((4,))
-    embedding = layers.Dense(4, use_bias=False)
-    return keras.Model(inputs, keras.ops.matmul(embedding(inputs), embedding.kernel))
-
-
-def nested_own():
-    inputs = keras.Input((4,))
-    own = Fitted(inputs, layers.Dense(4)(inputs), name="own")
-    outer = keras.Input((4,))
-    return keras.Model(outer, own(outer))
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        (Subclassed, "Received: Subclassed"),
-        (nested_own, "Received: Fitted (layer 'own')"),
-        (lambda: keras.Sequential([layers.Dense(3)]), "Build the model first"),
-        (tied, "in 'one' and 'two'"),
-        (tied_by_an_operation, "kernel in 'matmul'"),
-    ],
-)
-def test_models_that_cannot_be_rebuilt_are_refused(model, said):
-    model = model()
-    for act in (lambda m: conversion.plan(m, Budget(1000)), lambda m: convert(m, []), merge):
-        with pytest.raises(ValueError) as refused:
-            act(model)
-        assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -738,21 +366,6 @@ def test_classes_of_ones_own_are_kept_by_merge_and_named():
     np.testing.assert_allclose(merged(x), model(x), atol=1e-5)
     with pytest.raises(ValueError, match="of no class of its own. Received: <Gated"):
         to_dense(model.layers[0])
-
-
-def test_a_copy_has_the_precision_of_its_model():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        model = keras.Sequential([keras.Input((6,)), LightDense(6, rank=4)])
-    finally:
-        keras.config.set_dtype_policy("float32")
-    model.compile("adam", "mse")
-    assert type(model.optimizer) is keras.optimizers.LossScaleOptimizer
-    for act in (unchanged, squeeze):
-        new = act(model)
-        assert new.dtype_policy.name == "mixed_float16"
-        assert type(new.optimizer) is keras.optimizers.LossScaleOptimizer
-    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_light_layers_inside_others_are_kept_by_merge_and_named():
@@ -838,17 +451,6 @@ def test_a_whole_resnet_is_planned_and_converted():
     assert light.output_shape == model.output_shape
 
 
-def test_a_converted_model_shares_nothing_with_the_given_one():
-    layers = [keras.layers.Conv2D(4, 3, name="conv"), keras.layers.BatchNormalization()]
-    model = keras.Sequential([keras.Input((6, 6, 2)), *layers])
-    model.compile("sgd", "mse", jit_compile=True)
-    x = np.random.default_rng(0).normal(size=(8, 6, 6, 2))
-    light = convert(model, [{"layer": "conv", "form": "spatial", "rank": 2}])
-    before = light.predict(x, verbose=0)
-    model.fit(x, np.ones((8, 4, 4, 4)), verbose=0)  # JAX gives its old arrays away
-    np.testing.assert_array_equal(light.predict(x, verbose=0), before)
-
-
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
 def test_the_command_plans_converts_and_merges(tmp_path, capsys):
     model = networks.build("cifar10", "conv2d")
@@ -928,56 +530,6 @@ def files(tmp_path_factory):
     ):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
-
-
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="as on TensorFlow, and slow")
-def test_an_optimizer_that_starts_from_the_weights_starts_from_the_trained_ones():
-    keras.utils.set_random_seed(0)
-    x = random(64, 8)
-    model = keras.Sequential([keras.Input((8,)), layers.Dense(64, "relu"), layers.Dense(8)])
-    model.compile(keras.optimizers.ScheduleFreeAdamW(1e-2), "mse")
-    model.fit(x, np.tanh(x), epochs=30, verbose=0)
-    for change in (merge, squeeze, lambda model: convert(model, [])):
-        changed = change(model)
-        before = changed.evaluate(x, np.tanh(x), verbose=0)
-        changed.fit(x[:32], np.tanh(x[:32]), verbose=0)
-        assert changed.evaluate(x, np.tanh(x), verbose=0) < 1.5 * before
-
-
-def test_what_is_frozen_inside_a_layer_stays_frozen():
-    @keras.saving.register_keras_serializable("frozen")
-    class Block(layers.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.inner, self.norm = layers.Dense(6), layers.BatchNormalization()
-
-        def build(self, shape):
-            self.inner.build(shape)
-            self.norm.build(shape)
-
-        def call(self, x, training=None):
-            return self.norm(self.inner(x), training=training)
-
-    model = keras.Sequential([keras.Input((6,)), Block(), layers.Dense(3, name="out")])
-    block, out = model.layers
-    block.inner.trainable = block.norm.trainable = False
-    out.bias.trainable = False
-    model.compile("sgd", "mse")
-    for new in (convert(model, []), merge(model), squeeze(model)):
-        flags = [variable.trainable for variable in new.variables]
-        assert flags == [variable.trainable for variable in model.variables]
-        assert [v.path for v in new.trainable_variables] == [out.kernel.path]
-        assert not new.layers[0].inner.trainable and new.layers[0].trainable
-    light = convert(model, [{"layer": "out", "rank": 2}])
-    assert not light.layers[0].norm.trainable
-
-
-def test_light_layers_keep_the_path_of_their_model():
-    inner = keras.Sequential([keras.Input((8,)), layers.Dense(8, name="a")], name="inner")
-    model = keras.Sequential([keras.Input((8,)), inner, layers.Dense(8, name="b")], name="net")
-    plan = [{"layer": name, "rank": 2} for name in ("inner/a", "b")]
-    found = {weight.path.rpartition("/")[0] for weight in convert(model, plan).weights}
-    assert found == {weight.path.rpartition("/")[0] for weight in model.weights}
 
 
 def test_a_number_is_no_budget():

@@ -660,7 +660,8 @@ EXAMPLES = {
     "layers": {"LightConv2D", "LightDense"},
     "factorization": {"split", "merge", "squared_norm"},
     "ranks": {"Budget"},
-    "conversion": {"from_dense", "from_conv2d", "plan", "convert"},
+    "substitution": {"from_dense", "from_conv2d"},
+    "conversion": {"plan", "convert"},
     "pruning": {"RankSchedule"},
     "costs": {"register"},
 }

@@ -162,6 +162,7 @@ def test_a_light_install_converts_models(bare, tmp_path):
 
 @pytest.mark.parametrize("arguments", ["reproduce digits", "report", "kernels"])
 def test_a_light_install_says_what_the_suite_needs(bare, tmp_path, arguments):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     found = run_alone([bare.with_name("lightlayers"), *arguments.split()], tmp_path)
     assert found.returncode == 2
     (line,) = found.stderr.splitlines()

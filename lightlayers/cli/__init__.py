@@ -38,6 +38,8 @@ def _run(arguments):
 
 def _explain_usage(error):
     message = " ".join(error.format_message().split())
+    if not message.endswith((".", "?")):
+        message += "."
     command = error.ctx.command_path if error.ctx else "lightlayers"
     return f"{message} See: {command} --help"
 

@@ -156,9 +156,9 @@ def _make_target(name, choice):
     """
     given = {option: value for option, value in choice.items() if value is not None}
     if name in plans.EXPERIMENTS:
-        for option in ("rows", "budget", "recipe"):
+        for option, what in (("rows", "rows"), ("budget", "rows"), ("recipe", "recipe")):
             if option in given:
-                raise ValueError(f"{name} has {option} of its own: leave out --{option}.")
+                raise ValueError(f"{name} has {what} of its own: leave out --{option}.")
         return Target(name, given, plans.plan_experiment(name, **given))
     if "budget" in given and "rows" not in given:
         raise ValueError("--budget chooses the sizes of rows: say which with --rows.")

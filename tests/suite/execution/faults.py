@@ -9,7 +9,7 @@ import time
 import nbformat
 import psutil
 
-ROOT = pathlib.Path("/tmp/root")
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def command(*arguments):
