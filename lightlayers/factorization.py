@@ -23,8 +23,8 @@ def flatten(kernel, form, groups):
 def split(kernel, rank, form, groups=1):
     """Returns the two factors nearest to a dense kernel, by truncated SVD.
 
-    `kernel ≈ P_k S_k Q_kᵀ`, and each factor takes the square root of `S_k`. Of a direction
-    that the kernel has none of only the second factor is zero, so that it can be trained.
+    `kernel ≈ P_k S_k Q_kᵀ`, and each factor takes the square root of `S_k`. Where a singular
+    value is zero, only the second factor is zero, so that the direction can be trained.
 
     Args:
         kernel: NumPy array, `(inputs, units)` for form `"dense"`, else
@@ -58,10 +58,10 @@ def split(kernel, rank, form, groups=1):
     left, values, right = np.linalg.svd(matrices, full_matrices=False)
     # A direction that is zero on both sides would never have a gradient.
     least = np.finfo("float64").eps * max(matrices.shape[1:]) * values[:, :1]
-    nothing = values[:, :rank] <= least
-    root = np.sqrt(np.where(nothing, 0, values[:, :rank]))
-    one = np.where(nothing, np.where(least, np.sqrt(values[:, :1]), 1), root)
-    factor_1 = np.moveaxis(left[..., :rank] * one[:, None], 0, 1)
+    is_zero = values[:, :rank] <= least
+    root = np.sqrt(np.where(is_zero, 0, values[:, :rank]))
+    size = np.where(is_zero, np.where(least, np.sqrt(values[:, :1]), 1), root)
+    factor_1 = np.moveaxis(left[..., :rank] * size[:, None], 0, 1)
     factor_2 = np.moveaxis(right[:, :rank] * root[..., None], 0, 1)
     if form == "dense":
         return factor_1[:, 0], factor_2[:, 0]
@@ -191,13 +191,13 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
             if start_from == "spectral":
                 return split(draw, rank, form, groups)
             # With factor variances a and b each product entry has variance rank·a·b.
-            one = two = (np.mean(np.square(draw)) / rank) ** 0.25
-            if not two:  # with both at zero neither would have a gradient
-                one = math.prod(shapes[0][:-1]) ** -0.5
+            first = second = (np.mean(np.square(draw)) / rank) ** 0.25
+            if not second:  # with both at zero neither would have a gradient
+                first = math.prod(shapes[0][:-1]) ** -0.5
             seeds = other_seeds(getattr(initializer, "seed", None), 2)
             return [
-                keras.initializers.RandomNormal(stddev=deviation, seed=own)(shape)
-                for shape, deviation, own in zip(shapes, (one, two), seeds, strict=True)
+                keras.initializers.RandomNormal(stddev=deviation, seed=seed)(shape)
+                for shape, deviation, seed in zip(shapes, (first, second), seeds, strict=True)
             ]
 
     return [

@@ -15,7 +15,7 @@ PACKAGE = "lightlayers"
 ROOT = pathlib.Path(__file__).parents[1]
 MOST_LINES, MOST_OF_A_FUNCTION = 420, 60
 LONG_MODULES = {f"{PACKAGE}.layers"}  # the arguments of two Keras layers, and what they mean
-THIN_LINES = 2450
+THIN_LINES = 2800  # about 750 of them docstrings
 # Keras' private side: how it runs a graph, and what an optimiser remembers.
 KNOW_KERAS = {f"{PACKAGE}.layers", f"{PACKAGE}.graphs"}
 HEAVY = {"keras", "tensorflow", "jax"}

@@ -132,7 +132,7 @@ def fit_row(dataset, row, recipe, budget):
     Example:
 
     >>> fit_row("cifar10", "conv2d", "paper", budget=20557)
-    'conv2d-w51'
+    'conv2d-w50'
     """
     check_integer("budget", budget, least=1)
     method, rank, width = parse_row(row)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lightlayers.suite import backend
-from lightlayers.suite.training.loops import EVALUATION_BATCH, cross_entropy, split_rows
+from lightlayers.suite.training.steps import EVALUATION_BATCH, cross_entropy, split_rows
 
 
 def _stack(values):
@@ -19,7 +19,7 @@ class JaxLoop:
         models: List of `keras.Model`.
         optimizers: List of built optimisers, one a model.
         batch_size: Integer, images.
-        steps: `loops.Steps`.
+        steps: `steps.Steps`.
     """
 
     def __init__(self, models, optimizers, batch_size, steps):

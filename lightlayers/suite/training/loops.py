@@ -1,10 +1,7 @@
 """The training loop of Keras' backend: an epoch is one graph, the images stay on the device."""
 
-import numpy as np
-
 from lightlayers.suite import backend
-
-EVALUATION_BATCH = 500
+from lightlayers.suite.training.steps import Steps, cross_entropy
 
 
 def make_loop(models, optimizers, batch_size, augment=None, objective=None, gradients=None):
@@ -33,23 +30,3 @@ def make_loop(models, optimizers, batch_size, augment=None, objective=None, grad
     from lightlayers.suite.training.tensorflow_loop import TensorFlowLoop
 
     return TensorFlowLoop(models, optimizers, batch_size, steps)
-
-
-class Steps:
-    """The parts of a training step that a method can give: see `make_loop`."""
-
-    def __init__(self, augment, objective, gradients):
-        self.augment, self.objective, self.gradients = augment, objective, gradients
-
-
-def cross_entropy(labels, outputs, images=None):
-    """Returns the cross-entropy of each image, of labels or of probabilities for the classes."""
-    losses = backend.load().losses
-    if len(labels.shape) == 1:
-        return losses.sparse_categorical_crossentropy(labels, outputs)
-    return losses.categorical_crossentropy(labels, outputs)
-
-
-def split_rows(count, size):
-    """Returns `numpy.arange(count)` in batches of a size, the last may be smaller."""
-    return np.split(np.arange(count), np.arange(size, count, size))

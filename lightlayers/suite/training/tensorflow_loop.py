@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from lightlayers.suite import backend
-from lightlayers.suite.training.loops import EVALUATION_BATCH, cross_entropy
+from lightlayers.suite.training.steps import EVALUATION_BATCH, cross_entropy
 
 
 class TensorFlowLoop:
@@ -13,7 +13,7 @@ class TensorFlowLoop:
         models: List of one `keras.Model`.
         optimizers: List of its built optimiser.
         batch_size: Integer, images.
-        steps: `loops.Steps`.
+        steps: `steps.Steps`.
     """
 
     def __init__(self, models, optimizers, batch_size, steps):
