@@ -36,34 +36,26 @@ class _Kernel:
     layer: keras.layers.Layer
     macs: int | None
     reason: str  # why it stays as it is, or an empty string
+    size: int = 0
     per_rank: tuple = (0, 0)  # parameters and multiply-adds
     spectrum: ranks.Spectrum | None = None
-    rank: int | None = None
 
-    @property
-    def size(self):
-        return math.prod(self.layer.kernel.shape)
-
-    def decide(self, rank, limits):
-        """Notes the rank that a rule chose, and why if it chose none."""
-        self.rank = rank
-        if rank is None:
-            saves = self.per_rank[0] < self.size, (self.per_rank[1] or 0) < (self.macs or 0)
-            saves = np.array(saves)[np.isfinite(limits)].any()
-            self.reason = "dense fits the budget" if saves else "dense is cheaper"
-
-    def describe(self, path, form):
-        """Returns what a plan says of it, in the order of `_COLUMNS`."""
+    def describe(self, path, form, rank, limits):
+        """Returns what a plan says of it at a rank, in the order of `_COLUMNS`."""
         before = parameters = self.layer.count_params()
-        macs, error = self.macs, 0.0
-        if self.rank:
+        macs, error, reason = self.macs, 0.0, self.reason
+        if rank:
             weights, macs = self.per_rank
-            parameters = before - self.size + self.rank * weights
-            macs = None if macs is None else self.rank * macs
-            error = math.sqrt(max(0.0, 1 - self.spectrum.kept[self.rank - 1]))
-        form = form if self.rank and isinstance(self.layer, keras.layers.Conv2D) else ""
-        now = [path, _describe_kernel(self.layer), form, self.rank, parameters, macs]
-        return [*now, before, self.macs, round(error, 4), self.reason]
+            parameters = before - self.size + rank * weights
+            macs = None if macs is None else rank * macs
+            error = math.sqrt(max(0.0, 1 - self.spectrum.kept[rank - 1]))
+        elif not reason:
+            saves = self.per_rank[0] < self.size, (self.per_rank[1] or 0) < (macs or 0)
+            saves = np.array(saves)[np.isfinite(limits)].any()
+            reason = "dense fits the budget" if saves else "dense is cheaper"
+        form = form if rank and isinstance(self.layer, keras.layers.Conv2D) else ""
+        now = [path, _describe_kernel(self.layer), form, rank, parameters, macs]
+        return [*now, before, self.macs, round(error, 4), reason]
 
 
 def _describe_kernel(layer):
@@ -73,22 +65,22 @@ def _describe_kernel(layer):
 
 def _find_kernels(applications, macs, form, exclude):
     """Returns `{path: _Kernel}` of the layers that have one, no rank chosen yet."""
-    exclude = [exclude] if isinstance(exclude, str) else exclude
-    excluded = {}
-    for pattern in exclude:
+    excluded = set()
+    for pattern in [exclude] if isinstance(exclude, str) else exclude:
         found = fnmatch.filter(applications, pattern)
         if not found:
             raise ValueError(f"`exclude` has no such layer. Received: {pattern!r}")
-        excluded |= dict.fromkeys(found, "excluded")
+        excluded.update(found)
     kernels = {}
     for path, (layer, shapes) in applications.items():
         if not _describe_kernel(layer):
             continue
-        reason = excluded.get(path) or find_obstacle(layer)
+        reason = "excluded" if path in excluded else find_obstacle(layer)
         kernels[path] = kernel = _Kernel(layer, macs[path], reason)
         if not reason:
             light = make_light(layer, 1, form)
             count = costs.count_applications({path: (light, shapes)})[path]
+            kernel.size = math.prod(layer.kernel.shape)
             kernel.per_rank = light.parameters_per_rank, count
             kernel.spectrum = ranks.Spectrum.of(flatten_kernel(layer, form))
     return kernels
@@ -124,8 +116,7 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
         budget: `Budget` of the whole model: all weights count, of all layers.
-        rule: Name of `ranks.RULES`, or a function with the same arguments. Defaults to
-            `"greedy"`.
+        rule: Name of `ranks.RULES`, or a function like those. Defaults to `"greedy"`.
         form: `"spatial"` or `"channel"`, of all convolutions. Defaults to `"spatial"`.
         exclude: String or sequence of them, layers that stay as they are: names as in the
             table, or patterns such as `"head/*"`. Defaults to none.
@@ -139,8 +130,8 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
         `json.loads(table.to_json(orient="records"))` is a plan for `convert` too.
 
     Raises:
-        ValueError: If the budget is too small, the budget is of multiply-adds and some are
-            missing, a rule's ranks are not within it, or the model can't be rebuilt.
+        ValueError: If the budget is too small, it is of multiply-adds and some are missing, a
+            rule's ranks are not within it, or the model can't be rebuilt.
 
     Example:
 
@@ -159,13 +150,10 @@ def plan(model, budget, rule="greedy", form="spatial", exclude=()):
     macs = costs.count_applications(applications, limits)
     kernels = _find_kernels(applications, macs, form, exclude)
     able = {path: kernel for path, kernel in kernels.items() if not kernel.reason}
-    chosen = _choose_ranks(rule, model, macs, able, budget)
-    for kernel, rank in zip(able.values(), chosen, strict=True):
-        kernel.decide(rank, limits)
-    rows = [kernel.describe(path, form) for path, kernel in kernels.items()]
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    chosen = dict(zip(able, _choose_ranks(rule, model, macs, able, budget), strict=True))
+    rows = [each.describe(path, form, chosen.get(path), limits) for path, each in kernels.items()]
     integers = dict.fromkeys(("rank", "multiply-adds", "multiply-adds before"), "Int64")
-    return table.astype(integers)
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(integers)
 
 
 def _convert_row(row, applications, model):
@@ -197,19 +185,15 @@ def _convert_row(row, applications, model):
 def convert(model, plan):
     """Returns a model whose planned layers are light, started from the given one's weights.
 
-    All other layers are copied with their weights and state. Shared layers stay shared and
-    nested models nested. Layers, and what the model was compiled with, are copied by their
-    configuration: functions of your own have to be registered with
-    `keras.saving.register_keras_serializable`. As `keras.models.clone_model` does, it compiles
-    the new model if the given one was, with a fresh optimizer.
+    All other layers are copied with their weights and state. Shared layers stay shared and nested
+    models nested. Layers, and what the model was compiled with, are copied by configuration:
+    register functions of your own with `keras.saving.register_keras_serializable`. The new model
+    is compiled if the given one was, with a fresh optimizer.
 
     Args:
         model: The `keras.Model` of the plan, which stays as it is.
-        plan: What `plan` returns, or its rows as a list of dictionaries. Only
-            `layer`, `form` and `rank` matter, and `kernel` where it is given.
-
-    Returns:
-        A `keras.Model`.
+        plan: What `plan` returns, or its rows as a list of dictionaries. Only `layer`, `form` and
+            `rank` matter, and `kernel` where it is given.
 
     Raises:
         ValueError: If the plan is not one of this model, or the model can't be rebuilt.
@@ -236,42 +220,36 @@ def convert(model, plan):
     return graphs.rebuild(model, lambda layer: light.get(id(layer)))
 
 
-def _find_merge_obstacle(layer):
-    """Returns why a light layer can't be merged, or an empty string."""
-    if type(layer) not in (LightDense, LightConv2D):
-        return "Layers of a class of their own may compute something else"
-    return "Form 'paper' stands for no single kernel" if layer.form == "paper" else ""
-
-
 def merge(model):
     """Returns a model of plain Keras layers that computes what one with light layers does.
 
     For serving where `lightlayers` is not installed. Three kinds of layers stay, and a warning
-    names them: form `"paper"` stands for no single kernel, subclasses may compute something
-    else, and layers inside other layers, such as TimeDistributed, are not reached.
+    names them: form `"paper"` stands for no single kernel, subclasses may compute something else,
+    and layers inside other layers, such as TimeDistributed, are not reached.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
-
-    Returns:
-        A `keras.Model`.
 
     Raises:
         ValueError: If the model can't be rebuilt.
     """
     applications = graphs.applications(model)
-    plain, kept = {}, {}
+    plain, papers, subclassed = {}, [], []
     for path, (layer, _) in applications.items():
-        if not isinstance(layer, LightLayer):
-            continue
-        reason = _find_merge_obstacle(layer)
-        if reason:
-            kept.setdefault(reason, []).append(path)
-        else:
-            dense = isinstance(layer, LightDense)
-            plain[id(layer)] = to_dense(layer) if dense else to_conv2d(layer)
-    for reason, paths in kept.items():
-        why = f"{reason}, so these layers stay as they are: "
-        warnings.warn(why + ", ".join(paths), stacklevel=2)
+        if type(layer) is LightDense:
+            plain[id(layer)] = to_dense(layer)
+        elif type(layer) is LightConv2D and layer.form != "paper":
+            plain[id(layer)] = to_conv2d(layer)
+        elif type(layer) is LightConv2D:
+            papers.append(path)
+        elif isinstance(layer, LightLayer):
+            subclassed.append(path)
+    for paths, reason in (
+        (papers, "Form 'paper' stands for no single kernel"),
+        (subclassed, "Layers of a class of their own may compute something else"),
+    ):
+        if paths:
+            why = f"{reason}, so these layers stay as they are: "
+            warnings.warn(why + ", ".join(paths), stacklevel=2)
     graphs.warn_of_hidden(applications)
     return graphs.rebuild(model, lambda layer: plain.get(id(layer)))

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from lightlayers.layers import LightConv2D, LightDense, LightLayer
+from lightlayers.layers import LightConv2D, LightDense
 
 _FORMULAS = {}  # layer type -> (multiply_adds, activations or None)
 # Their weights are looked up, or applied once to each value. Subclasses may do more with them.
@@ -20,8 +20,8 @@ def register(layer_type, multiply_adds, activations=None):
     Args:
         layer_type: Class of layers. Subclasses are counted alike, unless they are registered too.
         multiply_adds: Function `(layer, input_shape) -> integer`, for one image.
-        activations: Function `(layer) -> integer`, the values that a layer which was called on a
-            symbolic input computes for one image. Defaults to those of its output.
+        activations: Function `(layer) -> integer`, as `activations` is. Defaults to the values of
+            the layer's output.
 
     Example:
 
@@ -36,10 +36,7 @@ def register(layer_type, multiply_adds, activations=None):
 
 def _find_formulas(layer):
     """Returns a layer's formulas, those of its nearest class that is registered, or `None`."""
-    for layer_type in type(layer).__mro__:
-        if layer_type in _FORMULAS:
-            return _FORMULAS[layer_type]
-    return None
+    return next((_FORMULAS[each] for each in type(layer).__mro__ if each in _FORMULAS), None)
 
 
 def has_formula(layer):
@@ -50,9 +47,8 @@ def has_formula(layer):
 def multiply_adds(layer, input_shape=None):
     """Returns the multiply-adds of one built layer for one image.
 
-    A multiply-add is one MAC: each weight of a kernel counts once for each position at
-    which that kernel is applied, zero padding included. Biases, activations, pooling,
-    normalisation and embeddings count nothing.
+    Each weight of a kernel counts one MAC for each position at which that kernel is applied, zero
+    padding included. Biases, activations, pooling, normalisation and embeddings count nothing.
 
     Args:
         layer: A built Keras layer with a fixed input size.
@@ -69,9 +65,7 @@ def multiply_adds(layer, input_shape=None):
 
 
 def activations(layer):
-    """Returns how many values a layer computes for one image.
-
-    They are its output, and what is between its two factors or convolutions, if it has two.
+    """Returns how many values a layer computes for one image: its output, and between its factors.
 
     Args:
         layer: Keras layer that was called on a symbolic input of fixed size.
@@ -87,8 +81,7 @@ def count_applications(applications, limits=(math.inf, math.inf)):
 
     Args:
         applications: What `graphs.applications` returns.
-        limits: Pair, the most parameters and multiply-adds, as of `Budget.limits`. Defaults to no
-            limits.
+        limits: Pair, as of `Budget.limits`. Defaults to no limits.
 
     Raises:
         ValueError: If multiply-adds have a limit and some are unknown.
@@ -97,18 +90,17 @@ def count_applications(applications, limits=(math.inf, math.inf)):
     for path, (layer, shapes) in applications.items():
         is_open = any(shape is None or None in shape[1:] for shape in shapes)
         if is_open and has_formula(layer):
-            counts[path] = None
-            continue
-        each = [multiply_adds(layer, shape) for shape in shapes]
+            each = [None]
+        else:
+            each = [multiply_adds(layer, shape) for shape in shapes]
         counts[path] = None if None in each else sum(each)
     unknown = {path: applications[path] for path, count in counts.items() if count is None}
     if not unknown or not math.isfinite(limits[1]):
         return counts
-    others = [
-        f"{path!r} ({type(layer).__name__})"
-        for path, (layer, _) in unknown.items()
-        if not has_formula(layer)
-    ]
+    others = []
+    for path, (layer, _) in unknown.items():
+        if not has_formula(layer):
+            others.append(f"{path!r} ({type(layer).__name__})")
     if others:
         raise ValueError(
             f"Multiply-adds are known of {', '.join(each.__name__ for each in _FORMULAS)}, not of "
@@ -122,57 +114,20 @@ def count_applications(applications, limits=(math.inf, math.inf)):
     )
 
 
-def summary(model):
-    """Returns where a network's parameters and multiply-adds are, layer by layer.
-
-    Args:
-        model: A built `keras.Model` with a fixed input size.
-
-    Returns:
-        A `pandas.DataFrame` with one row per layer that has weights: `layer`, `type`,
-        `output` (shape), `parameters`, `multiply-adds` (missing where they are not known),
-        `rank`, `break-even rank` (the smallest rank at which the factors hold no fewer weights
-        than the dense kernel) and `saves`. The last row is the total.
-    """
-    import pandas as pd
-
-    rows = []
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        ranks = dict.fromkeys(("rank", "break-even rank", "saves"), "")
-        if isinstance(layer, LightLayer):
-            even = layer.break_even_rank
-            saves = "yes" if layer.rank < even else "no"
-            ranks = {"rank": layer.rank, "break-even rank": even, "saves": saves}
-        row = {"layer": layer.name, "type": type(layer).__name__}
-        row["output"] = " × ".join(map(str, layer.output.shape[1:]))
-        row |= {"parameters": layer.count_params(), "multiply-adds": multiply_adds(layer)}
-        rows.append(row | ranks)
-    total = dict.fromkeys(rows[0], "") | {"layer": "total"}
-    for name in ("parameters", "multiply-adds"):
-        counts = [row[name] for row in rows]
-        total[name] = None if None in counts else sum(counts)
-    table = pd.DataFrame([*rows, total])
-    return table if total["multiply-adds"] is not None else table.astype({"multiply-adds": "Int64"})
-
-
 def hidden_shape(layer, input_shape=None):
     """Returns the shape between the two convolutions of a built `LightConv2D`."""
     *kernel_size, _, width = layer.factor_1.shape
-    first = keras.layers.Conv2D(
-        width, kernel_size, data_format=layer.data_format, **layer.stages[0]
-    )
+    arguments = {"data_format": layer.data_format, **layer.stages[0]}
+    first = keras.layers.Conv2D(width, kernel_size, **arguments)
     return first.compute_output_shape(input_shape or layer.input.shape)
 
 
 def count_at_output(*names):
     """Returns the formula of layers that apply weights once at each position of their output.
 
-    Such a layer defines `compute_output_shape`, as all of Keras' do.
-
     Args:
-        *names: Strings, the attributes that hold these weights, such as `"kernel"`.
+        *names: Strings, the attributes that hold these weights, such as `"kernel"`. The layer
+            defines `compute_output_shape`, as all of Keras' do.
 
     Returns:
         A function `(layer, input_shape) -> integer`.
@@ -205,9 +160,8 @@ def _count_lightconv2d(layer, input_shape):
 
 
 def _count_lightconv2d_values(layer):
-    if layer.implementation == "merged":  # "auto" is not, in training
-        return _count_outputs(layer)
-    return _count_outputs(layer) + math.prod(hidden_shape(layer)[1:])
+    merged = layer.implementation == "merged"  # "auto" is not, in training
+    return _count_outputs(layer) + (0 if merged else math.prod(hidden_shape(layer)[1:]))
 
 
 def _count_lightdense_values(layer):
@@ -222,10 +176,7 @@ def _count_separable_values(layer):
 register(keras.layers.Dense, count_at_output("kernel"))
 register(keras.layers.Conv2D, count_at_output("kernel"))
 register(keras.layers.DepthwiseConv2D, count_at_output("kernel"))
-register(
-    keras.layers.SeparableConv2D,
-    count_at_output("depthwise_kernel", "pointwise_kernel"),
-    _count_separable_values,
-)
+_separable = count_at_output("depthwise_kernel", "pointwise_kernel")
+register(keras.layers.SeparableConv2D, _separable, _count_separable_values)
 register(LightDense, count_at_output("factor_1", "factor_2"), _count_lightdense_values)
 register(LightConv2D, _count_lightconv2d, _count_lightconv2d_values)

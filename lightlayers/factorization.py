@@ -27,8 +27,8 @@ def split(kernel, rank, form, groups=1):
     value is zero, only the second factor is zero, so that the direction can be trained.
 
     Args:
-        kernel: NumPy array, `(inputs, units)` for form `"dense"`, else
-            `(kernel_height, kernel_width, channels // groups, filters)`.
+        kernel: NumPy array, `(inputs, units)` for form `"dense"`, else `(kernel_height,
+            kernel_width, channels // groups, filters)`.
         rank: Integer, the number of singular directions kept in each group.
         form: `"dense"`, `"channel"` or `"spatial"`.
         groups: Integer, the groups of the convolution. Defaults to `1`.
@@ -84,8 +84,7 @@ def merge(factor_1, factor_2, form, groups=1):
         groups: Integer, the groups of the convolution. Defaults to `1`.
 
     Returns:
-        A tensor `(inputs, units)`, or
-        `(kernel_height, kernel_width, channels // groups, filters)`.
+        A tensor `(inputs, units)`, or `(kernel_height, kernel_width, channels // groups, filters)`.
 
     Example:
 
@@ -116,14 +115,8 @@ def merge(factor_1, factor_2, form, groups=1):
 def squared_norm(factor_1, factor_2, form, groups=1):
     """Returns the squared Frobenius norm of a kernel from its factors, without forming it.
 
-    `||U V||² = Σ (UᵀU) ∘ (V Vᵀ)`, with the factors as matrices: two products of `rank` ×
-    `rank` numbers instead of one kernel.
-
-    Args:
-        factor_1: Tensor or array, the first factor.
-        factor_2: Tensor or array, the second factor.
-        form: `"dense"`, `"channel"` or `"spatial"`.
-        groups: Integer, the groups of the convolution. Defaults to `1`.
+    `||U V||² = Σ (UᵀU) ∘ (V Vᵀ)`, with the factors as matrices: two products of `rank` × `rank`
+    numbers instead of one kernel. The arguments are those of `merge`.
 
     Returns:
         A scalar tensor.
@@ -173,8 +166,8 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
         shapes: Pair of tuples, the shapes of the factors.
         dense_shape: Tuple, the shape of the kernel they replace.
         initializer: Keras initialiser of that kernel.
-        start_from: `"spectral"`, the nearest factors of one draw, or `"variance"`,
-            independent normal factors whose product has the draw's mean square.
+        start_from: `"spectral"`, the nearest factors of one draw, or `"variance"`, independent
+            normal factors whose product has the draw's mean square.
         form: `"dense"`, `"channel"` or `"spatial"`.
         groups: Integer, the groups of the convolution. Defaults to `1`.
 
@@ -195,12 +188,12 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
             if not second:  # with both at zero neither would have a gradient
                 first = math.prod(shapes[0][:-1]) ** -0.5
             seeds = other_seeds(getattr(initializer, "seed", None), 2)
-            return [
-                keras.initializers.RandomNormal(stddev=deviation, seed=seed)(shape)
-                for shape, deviation, seed in zip(shapes, (first, second), seeds, strict=True)
-            ]
+            normal = keras.initializers.RandomNormal
+            one = normal(stddev=first, seed=seeds[0])(shapes[0])
+            return one, normal(stddev=second, seed=seeds[1])(shapes[1])
 
+    convert = keras.ops.convert_to_tensor
     return [
-        lambda shape, dtype=None, i=i: keras.ops.convert_to_tensor(factors()[i], dtype)
-        for i in range(2)
+        lambda shape, dtype=None: convert(factors()[0], dtype),
+        lambda shape, dtype=None: convert(factors()[1], dtype),
     ]

@@ -33,8 +33,7 @@ def _get_inputs(model, path="", subclassed=False):
         where = f" (layer {path!r})" if path else ""
         raise ValueError(
             "Only Sequential and functional models can be rebuilt; convert the layers of a "
-            "subclassed one with from_dense and from_conv2d. "
-            f"Received: {type(model).__name__}{where}"
+            f"subclassed one by from_dense and from_conv2d. Received: {type(model).__name__}{where}"
         )
     if not hasattr(model, "inputs"):
         raise ValueError(f"Build the model first. Received: {model!r}")
@@ -48,9 +47,8 @@ def applications(model, subclassed=False):
 
     Args:
         model: Built Sequential or functional `keras.Model`.
-        subclassed: Boolean, whether subclasses of functional models are taken that define no
-            `call`. They have a graph, but can't be rebuilt without their class. Defaults to
-            `False`.
+        subclassed: Boolean, whether subclasses that define no `call` are taken. They have a graph,
+            but can't be rebuilt without their class. Defaults to `False`.
 
     Raises:
         ValueError: If the graph is not known, or a weight is used outside of its layer.
@@ -72,20 +70,29 @@ def applications(model, subclassed=False):
             path = paths.setdefault(id(op), prefix + op.name)
             _, shapes = found.setdefault(path, (op, []))
             shapes.append(getattr((*args, *kwargs.values(), None)[0], "shape", None))
-            _check_no_variable(path, args, kwargs)
+            _check_no_variable(path, (args, kwargs))
             return op.compute_output_spec(*args, **kwargs)
 
         return run_nested if isinstance(op, _GRAPHS) else note
 
     run(model, _get_inputs(model, subclassed=subclassed), "")
-    is_layer = {path: isinstance(op, keras.layers.Layer) for path, (op, _) in found.items()}
-    layers = {path: each for path, each in found.items() if is_layer[path]}
-    _check_no_tied_weight(layers)
-    return layers
+    owners = {}
+    for path, (op, _) in list(found.items()):
+        if not isinstance(op, keras.layers.Layer):  # but one of keras.ops
+            del found[path]
+            continue
+        for variable in op.variables:
+            owner = owners.setdefault(id(variable), path)
+            if owner != path:
+                raise ValueError(
+                    "Keras can't rebuild a model with one weight in two layers. "
+                    f"Received: {variable.path} in {owner!r} and {path!r}"
+                )
+    return found
 
 
-def _check_no_variable(path, args, kwargs):
-    for value in keras.tree.flatten((args, kwargs)):
+def _check_no_variable(path, arguments):
+    for value in keras.tree.flatten(arguments):
         if isinstance(value, keras.Variable):
             raise ValueError(
                 "Keras can't rebuild a model with a weight outside of its layer. "
@@ -93,24 +100,8 @@ def _check_no_variable(path, args, kwargs):
             )
 
 
-def _check_no_tied_weight(found):
-    owners = {}
-    for path, (layer, _) in found.items():
-        for variable in layer.variables:
-            owner = owners.setdefault(id(variable), path)
-            if owner != path:
-                raise ValueError(
-                    "Keras can't rebuild a model with one weight in two layers. "
-                    f"Received: {variable.path} in {owner!r} and {path!r}"
-                )
-
-
 def warn_of_hidden(found):
-    """Warns of light layers inside other layers, as TimeDistributed has one.
-
-    Args:
-        found: What `applications` returns.
-    """
+    """Warns of light layers inside others, as TimeDistributed has one."""
     hidden = []
     for path, (layer, _) in found.items():
         if any(isinstance(each, LightLayer) for each in flatten_layers(layer)[1:]):
@@ -133,11 +124,7 @@ def build_like(new, layer):
 
 
 def copy_layer(layer, **changes):
-    """Returns a layer of the same configuration but for the changes, without the weights.
-
-    Raises:
-        ValueError: If the layer can't be made from its configuration.
-    """
+    """Returns a layer of the same configuration but for the changes, without the weights."""
     try:
         return type(layer).from_config(layer.get_config() | changes)
     except Exception as error:  # of any kind: it may come from code of the user's
@@ -147,12 +134,8 @@ def copy_layer(layer, **changes):
         ) from error
 
 
-def pair_variables(old, new):
-    """Returns pairs of the variables of a layer or model and of its copy."""
-    return list(zip(_list_variables(old), _list_variables(new), strict=True))
-
-
 def _list_variables(layer):
+    """Returns the variables of a layer or model, in the order that its copy has them in."""
     found = {}
     for each in reversed(flatten_layers(layer)):  # an outer layer lists those of its inner ones too
         added = [variable for variable in each.variables if id(variable) not in found]
@@ -186,7 +169,7 @@ def _copy_state(old, new):
     for source, target in _pair_layers(old, new):  # from the outside in, as it is handed down
         if target.trainable != source.trainable:
             target.trainable = source.trainable
-    for source, target in pair_variables(old, new):
+    for source, target in zip(_list_variables(old), _list_variables(new), strict=True):
         target.assign(keras.ops.convert_to_numpy(source))  # a copy: JAX donates its arrays
         if target.trainable != source.trainable:
             target.trainable = source.trainable
@@ -199,14 +182,9 @@ def _copy_state(old, new):
 
 def _copy_input(tensor):
     """Returns an input like the given one. By its shape Keras takes it for dense and required."""
-    return keras.Input(
-        batch_shape=tensor.shape,
-        dtype=tensor.dtype,
-        sparse=tensor.sparse,
-        ragged=tensor.ragged,
-        name=tensor.name,
-        optional=tensor._keras_history.operation.optional,
-    )
+    arguments = {name: getattr(tensor, name) for name in ("dtype", "sparse", "ragged", "name")}
+    optional = tensor._keras_history.operation.optional
+    return keras.Input(batch_shape=tensor.shape, optional=optional, **arguments)
 
 
 def _check_compilation(model):
@@ -222,27 +200,14 @@ def _check_compilation(model):
                 ) from error
 
 
-@contextlib.contextmanager
-def _set_policy(policy):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def rebuild(model, replace):
-    """Returns the model anew, with the layers that `replace` gives and all other weights.
+    """Returns a built model anew, with the layers that `replace` gives and all other weights.
 
     It is compiled if the given one was, with a fresh optimiser.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
         replace: Function `(layer) -> layer`, or `None` for a copy of that layer.
-
-    Raises:
-        ValueError: If the model can't be rebuilt.
     """
     applications(model)  # refuses what can't be rebuilt
     _check_compilation(model)
@@ -257,7 +222,9 @@ def rebuild(model, replace):
         return new
 
     # A new model takes the global policy, and so does its optimizer, which scales the loss or not.
-    with _set_policy(model.dtype_policy):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(model.dtype_policy)
+    try:
         inputs = model.inputs if isinstance(model, keras.Sequential) else model.input
         inputs = keras.tree.map_structure(_copy_input, inputs)
         rebuilt = keras.models.clone_model(model, inputs, clone, recursive=True)
@@ -268,16 +235,17 @@ def rebuild(model, replace):
         if model.compiled:
             # Only now: an optimiser may start from copies of the weights.
             rebuilt.compile_from_config(model.get_compile_config())
+    finally:
+        keras.config.set_dtype_policy(policy)
     return rebuilt
 
 
 def _list_optimizers(optimizer):
     """Returns an optimiser and those in it: LossScaleOptimizer has one, MultiOptimizer several."""
-    if optimizer is None:
-        return []
     found = [optimizer]
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    for each in [*inner, *getattr(optimizer, "_inner_optimizers", ())]:
+    if getattr(optimizer, "inner_optimizer", None):
+        found += _list_optimizers(optimizer.inner_optimizer)
+    for each in getattr(optimizer, "_inner_optimizers", ()):
         found += _list_optimizers(each)
     return found
 
@@ -302,16 +270,6 @@ def find_slots(optimizer, variable):
     return [slot for slot in found if slot.shape == variable.shape]
 
 
-def _copy_exclusions(old, new, twins):
-    """Has an optimiser spare the weights that another does not decay; no configuration says so."""
-    names = getattr(old, "_exclude_from_weight_decay", ())
-    new._exclude_from_weight_decay = {
-        new._var_key(target) for source, target in twins if old._var_key(source) in names
-    }
-    pattern = getattr(old, "_exclude_from_weight_decay_pattern", None)
-    new._exclude_from_weight_decay_pattern = pattern
-
-
 def carry_optimizer(old, new, cut):
     """Gives the optimiser of a rebuilt model the state of the given model's.
 
@@ -320,29 +278,32 @@ def carry_optimizer(old, new, cut):
     Args:
         old: `keras.Model`.
         new: What `rebuild` made of it.
-        cut: Function `(value, variable) -> array`: of a value with the shape of an old variable
-            the part that the new variable has, and the whole value where `variable` is `None`.
+        cut: Function `(value, variable) -> array`, of a value with the shape of an old variable the
+            part that the new one has, and the whole value where `variable` is `None`.
     """
     if not old.compiled:
         return
-    twins = pair_variables(old, new)
+    twins = list(zip(_list_variables(old), _list_variables(new), strict=True))
     optimizers = _list_optimizers(old.optimizer), _list_optimizers(new.optimizer)
     for source, target in zip(*optimizers, strict=True):
-        _copy_exclusions(source, target, twins)
+        # Which weights an optimiser does not decay is in no configuration.
+        names = getattr(source, "_exclude_from_weight_decay", ())
+        spared = [pair[1] for pair in twins if source._var_key(pair[0]) in names]
+        target._exclude_from_weight_decay = {target._var_key(each) for each in spared}
+        pattern = getattr(source, "_exclude_from_weight_decay_pattern", None)
+        target._exclude_from_weight_decay_pattern = pattern
     if not old.optimizer.built:
         return
     pairs, known = [], set()
     for source, target in twins:
-        slots = find_slots(old.optimizer, source), find_slots(new.optimizer, target)
-        known.update(id(slot) for slot in (*slots[0], *slots[1]))
+        slots, others = find_slots(old.optimizer, source), find_slots(new.optimizer, target)
+        known.update(map(id, (*slots, *others)))
         # Not strict: what was frozen since compilation has slots in the old one only.
-        pairs += [(slot, twin, source) for slot, twin in zip(*slots, strict=False)]
-    others = [
-        [variable for variable in optimizer.variables if id(variable) not in known]
-        for optimizer in (old.optimizer, new.optimizer)
-    ]
-    if len(others[0]) != len(others[1]) or any(len(variable.shape) for variable in others[0]):
+        pairs += [(slot, other, source) for slot, other in zip(slots, others, strict=False)]
+    rest = [value for value in old.optimizer.variables if id(value) not in known]
+    others = [value for value in new.optimizer.variables if id(value) not in known]
+    if len(rest) != len(others) or any(len(value.shape) for value in rest):
         return  # what has another shape can't be cut
-    pairs += [(value, twin, None) for value, twin in zip(*others, strict=True)]
+    pairs += [(value, other, None) for value, other in zip(rest, others, strict=True)]
     for value, twin, source in pairs:
         twin.assign(cut(value, source))

@@ -64,18 +64,6 @@ def _check_paper_form(factor_initializer, product_regularizer, implementation):
             )
 
 
-def _choose_activation(form, activation):
-    """Returns the activation between the factors of a form, and refuses one in a linear form."""
-    if activation == "auto":
-        return "relu" if form == "paper" else None
-    if form != "paper" and activation is not None:
-        raise ValueError(
-            f"Form {form!r} is linear between its factors. Use form='paper' for an activation "
-            f"there. Received: intermediate_activation={activation!r}"
-        )
-    return activation
-
-
 class _ProductPenalty(keras.regularizers.Regularizer):
     """The penalties that a layer's first factor carries: its own, and that of the product."""
 
@@ -130,6 +118,8 @@ class LightLayer:
         self._refuse_adapter("quantize", NotImplementedError)
 
     def _set_options(self, rank, factor_initializer, product_regularizer):
+        # Keras' Conv2D keeps its number of image axes in `rank`, and reads it in build() and
+        # call() alone, which are ours: the name is free for the field's word.
         self.rank = check_positive_integer("rank", rank)
         self.factor_initializer = _check_choice(
             "factor_initializer", factor_initializer, FACTOR_INITIALIZERS
@@ -139,30 +129,21 @@ class LightLayer:
     def _add_factors(self, shapes):
         if getattr(self, "quantization_mode", None):
             self._refuse_adapter(self.dtype_policy.name)
-        initializer = self.kernel_initializer
+        initializer, penalty = self.kernel_initializer, self.kernel_regularizer
         if self.factor_initializer == "independent":
             starts = initializer, _copy_initializer(initializer)
         else:
             dense = self.dense_kernel_shape, initializer, self.factor_initializer
             starts = factorization.start(shapes, *dense, self.form, self.groups)
         # Keras adds up the penalties of single weights: the product's comes with its first.
-        first = _ProductPenalty(self) if self.product_regularizer else self.kernel_regularizer
-        add = functools.partial(self._add_weight, constraint=self.kernel_constraint)
-        self.factor_1 = add("factor_1", shapes[0], starts[0], first)
-        self.factor_2 = add("factor_2", shapes[1], starts[1], self.kernel_regularizer)
+        first = _ProductPenalty(self) if self.product_regularizer else penalty
+        add = functools.partial(self.add_weight, constraint=self.kernel_constraint)
+        self.factor_1 = add(shapes[0], starts[0], regularizer=first, name="factor_1")
+        self.factor_2 = add(shapes[1], starts[1], regularizer=penalty, name="factor_2")
 
     def _add_bias(self, name, size, initializer):
-        limits = self.bias_regularizer, self.bias_constraint
-        return self._add_weight(name, (size,), initializer, *limits)
-
-    def _add_weight(self, name, shape, initializer, regularizer, constraint):
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            regularizer=regularizer,
-            constraint=constraint,
-        )
+        limits = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
+        return self.add_weight((size,), initializer, name=name, **limits)
 
     @property
     def kernel(self):
@@ -179,17 +160,13 @@ class LightLayer:
 
     @property
     def break_even_rank(self):
-        """Integer, the smallest rank at which the factors hold no fewer weights.
-
-        It counts what the rank multiplies (the factors, and in form `"paper"` the
-        first bias) against the one dense kernel that they replace.
-        """
+        """Integer, the smallest rank at which the factors hold no fewer weights than the kernel."""
         per_rank = self.parameters_per_rank
         return math.ceil(math.prod(self.dense_kernel_shape) / per_rank)
 
     @property
     def parameters_per_rank(self):
-        """Integer, the weights that each rank adds, that of the first bias among them."""
+        """Integer, the weights that each rank adds. In form `"paper"` the first bias has some."""
         if not self.built:
             raise AttributeError("Build the layer before asking what a rank costs.")
         weights = math.prod(self.factor_1.shape) + math.prod(self.factor_2.shape)
@@ -206,12 +183,9 @@ class LightLayer:
     def get_config(self):
         config = super().get_config()
         config.pop("quantization_config", None)
-        return {
-            **config,
-            "rank": self.rank,
-            "factor_initializer": self.factor_initializer,
-            "product_regularizer": keras.regularizers.serialize(self.product_regularizer),
-        }
+        config |= {"rank": self.rank, "factor_initializer": self.factor_initializer}
+        product_regularizer = keras.regularizers.serialize(self.product_regularizer)
+        return config | {"product_regularizer": product_regularizer}
 
 
 @keras.saving.register_keras_serializable(package="lightlayers")
@@ -220,40 +194,35 @@ class LightDense(LightLayer, keras.layers.Dense):
 
     `outputs = activation(inputs · factor_1 · factor_2 + bias)`
 
-    The arguments of `keras.layers.Dense` keep their order and meaning. The paper calls
-    `rank` k; its own networks use `rank=8` and `scale="paper"`.
+    The arguments of `keras.layers.Dense` keep their order and meaning. The paper calls `rank` k;
+    its own networks use `rank=8` and `scale="paper"`.
 
     Args:
         units: Positive integer, dimensionality of the output space.
         activation: Activation function to use. Defaults to `None` (linear).
         use_bias: Boolean, whether the layer uses a bias vector. Defaults to `True`.
-        kernel_initializer: Initializer of each factor, or of the dense kernel they
-            stand for (see `factor_initializer`). Defaults to `"glorot_uniform"`.
+        kernel_initializer: Initializer of each factor, or of the dense kernel they stand for (see
+            `factor_initializer`). Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of each factor. Defaults to `None`.
         bias_regularizer: Regularizer of the bias. Defaults to `None`.
         activity_regularizer: Regularizer of the output. Defaults to `None`.
         kernel_constraint: Constraint on each factor. Defaults to `None`.
         bias_constraint: Constraint on the bias. Defaults to `None`.
-        rank: Positive integer, the number of columns of the first factor and of rows
-            of the second. A rank at or above `break_even_rank` saves nothing.
-            Defaults to `8`.
-        scale: `None`, or `"paper"`: as in the authors' code each factor is multiplied
-            by `sqrt(2 / units)`, so that their product carries `2 / units`.
-            Defaults to `None`.
-        factor_initializer: `"independent"` (the paper: `kernel_initializer` draws each
-            factor), `"spectral"` (the nearest factors of one draw of the dense kernel)
-            or `"variance"` (independent normal factors whose product has that draw's
-            mean square). Defaults to `"independent"`.
-        product_regularizer: Regularizer of the dense kernel that the factors stand for;
-            `"l2"` is computed without forming it (Frobenius decay). Defaults to `None`.
+        rank: Positive integer, the number of columns of the first factor and of rows of the
+            second. From `break_even_rank` on it saves nothing. Defaults to `8`.
+        scale: `None`, or `"paper"`: as in the authors' code each factor is multiplied by
+            `sqrt(2 / units)`, so that their product carries `2 / units`. Defaults to `None`.
+        factor_initializer: `"independent"` (the paper: `kernel_initializer` draws each factor),
+            `"spectral"` (the nearest factors of one draw of the dense kernel) or `"variance"`
+            (independent normal factors whose product has that draw's mean square). Defaults to
+            `"independent"`.
+        product_regularizer: Regularizer of the dense kernel that the factors stand for; `"l2"` is
+            computed without forming it (Frobenius decay). Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch_size, ..., inputs)`.
-
-    Output shape:
-        `(batch_size, ..., units)`.
+    Input shape: `(batch_size, ..., inputs)`.
+    Output shape: `(batch_size, ..., units)`.
 
     Raises:
         ValueError: If an argument is none of the above.
@@ -291,19 +260,11 @@ class LightDense(LightLayer, keras.layers.Dense):
         **kwargs,
     ):
         self._refuse_arguments(kwargs)
-        super().__init__(
-            check_positive_integer("units", units),
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
-        )
+        units = check_positive_integer("units", units)
+        starts = kernel_initializer, bias_initializer
+        penalties = kernel_regularizer, bias_regularizer, activity_regularizer
+        limits = kernel_constraint, bias_constraint
+        super().__init__(units, activation, use_bias, *starts, *penalties, *limits, **kwargs)
         self._set_options(rank, factor_initializer, product_regularizer)
         self.scale = _check_choice("scale", scale, (None, "paper"))
         if scale and factor_initializer != "independent":
@@ -344,66 +305,55 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
     Three forms, for a kernel of height kh and width kw:
 
     - `"paper"`: `h = relu(conv(inputs, factor_1) + intermediate_bias)`,
-      `outputs = activation(conv(h, factor_2) + bias)`, both kh × kw. The first
-      convolution is `"same"` with stride 1; padding, strides and dilation act on the
-      second.
+      `outputs = activation(conv(h, factor_2) + bias)`, both kh × kw. The first convolution is
+      `"same"` with stride 1; padding, strides and dilation act on the second.
     - `"channel"`: kh × kw to `rank`, then 1 × 1 to `filters`; linear between.
     - `"spatial"`: 1 × kw to `rank`, then kh × 1 to `filters`; linear between.
 
-    The linear forms are exact factorisations of one dense kernel (`layer.kernel`). In
-    every form the output has the size that `keras.layers.Conv2D` gives it, and the
-    arguments of Conv2D keep their order and meaning. The paper calls `rank` k.
+    The linear forms are exact factorisations of one dense kernel (`layer.kernel`). In every form
+    the output has the size that `keras.layers.Conv2D` gives it, and the arguments of Conv2D keep
+    their order and meaning. The paper calls `rank` k.
 
     Args:
         filters: Positive integer, the number of output channels.
         kernel_size: Integer or pair of integers, height and width in pixels.
         strides: Integer or pair of integers, in pixels. Defaults to `(1, 1)`.
         padding: `"valid"` or `"same"`. Defaults to `"valid"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras' own
-            setting.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras' own setting.
         dilation_rate: Integer or pair of integers, in pixels. Defaults to `(1, 1)`.
-        groups: Positive integer; every group has a kernel of rank `rank` of its own.
-            Defaults to `1`.
+        groups: Positive integer; every group has a kernel of rank `rank` of its own. Defaults to
+            `1`.
         activation: Activation function of the output. Defaults to `None` (linear).
-        use_bias: Boolean, whether the layer uses bias vectors: one, and in form
-            `"paper"` a second between the factors. Defaults to `True`.
-        kernel_initializer: Initializer of each factor, or of the dense kernel they
-            stand for (see `factor_initializer`). Defaults to `"glorot_uniform"`.
+        use_bias: Boolean, whether the layer uses bias vectors: one, and in form `"paper"` a second
+            between the factors. Defaults to `True`.
+        kernel_initializer: Initializer of each factor, or of the dense kernel they stand for (see
+            `factor_initializer`). Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the biases. The authors' code draws them by
             `"glorot_uniform"`. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of each factor. The authors' code has
             `keras.regularizers.L2(1e-4)`. Defaults to `None`.
-        bias_regularizer: Regularizer of the biases. Defaults to `None`.
-        activity_regularizer: Regularizer of the output. Defaults to `None`.
-        kernel_constraint: Constraint on each factor. Defaults to `None`.
-        bias_constraint: Constraint on the biases. Defaults to `None`.
-        rank: Positive integer, the number of channels between the two convolutions
-            (of each group). A rank at or above `break_even_rank` saves nothing.
-            Defaults to `8`.
+        bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint: As in
+            `LightDense`, of both biases. Default to `None`.
+        rank: Positive integer, the number of channels between the two convolutions (of each
+            group). From `break_even_rank` on it saves nothing. Defaults to `8`.
         form: `"paper"`, `"channel"` or `"spatial"`. Defaults to `"paper"`.
-        intermediate_activation: Activation function between the factors, form
-            `"paper"` only. `"auto"` is ReLU there and none in the linear forms; `None`
-            is none. Defaults to `"auto"`.
-        factor_initializer: `"independent"` (the paper: `kernel_initializer` draws each
-            factor), or for the linear forms `"spectral"` (the nearest factors of one
-            draw of the dense kernel) or `"variance"` (independent normal factors whose
-            product has that draw's mean square). Defaults to `"independent"`.
-        product_regularizer: Regularizer of the dense kernel that the factors of a linear
-            form stand for; `"l2"` is computed without forming it (Frobenius decay).
-            Defaults to `None`.
-        implementation: How a linear form is computed; the results are the same but for
-            rounding. `"factored"`: two convolutions. `"merged"`: one, with the kernel
-            that the factors stand for, formed at each call. `"auto"`: merged outside
-            training from `rank` `break_even_rank` on, where the factors save nothing,
-            and factored below it. Form `"paper"` is always factored. Defaults to `"auto"`.
+        intermediate_activation: Activation function between the factors, form `"paper"` only.
+            `"auto"` is ReLU there and none in the linear forms; `None` is none. Defaults to
+            `"auto"`.
+        factor_initializer: `"independent"`, or for the linear forms `"spectral"` or `"variance"`,
+            as in `LightDense`. Defaults to `"independent"`.
+        product_regularizer: Regularizer of the dense kernel that the factors of a linear form
+            stand for, as in `LightDense`. Defaults to `None`.
+        implementation: How a linear form is computed; results are the same but for rounding.
+            `"factored"`: two convolutions. `"merged"`: one, with the kernel that the factors stand
+            for, formed at each call. `"auto"`: merged outside training from `rank`
+            `break_even_rank` on, where the factors save nothing, and factored below it. Form
+            `"paper"` is always factored. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch_size, height, width, channels)`, or with `"channels_first"`
-        `(batch_size, channels, height, width)`.
-
-    Output shape:
-        That of `keras.layers.Conv2D` for the same arguments.
+    Input shape: `(batch_size, height, width, channels)`, or with `"channels_first"`
+    `(batch_size, channels, height, width)`.
+    Output shape: that of `keras.layers.Conv2D` for the same arguments.
 
     Raises:
         ValueError: If an argument is none of the above.
@@ -418,8 +368,8 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
     >>> layer.count_params()  # 9 · 3 · 2 + 2 + 9 · 2 · 16 + 16
     360
 
-    Source: arXiv 2101.02268, section 3.1 and figure 1; the ReLU between the factors
-    is in the authors' code and not in the figure.
+    Source: arXiv 2101.02268, section 3.1 and figure 1; the ReLU between the factors is in the
+    authors' code and not in the figure.
     """
 
     def __init__(
@@ -450,34 +400,26 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         **kwargs,
     ):
         self._refuse_arguments(kwargs)
-        super().__init__(
-            check_positive_integer("filters", filters),
-            kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            groups=groups,
-            activation=activation,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            **kwargs,
-        )
-        # Keras' Conv2D keeps its number of image axes in `rank` and reads it in build()
-        # and call() alone, which are ours: the name is free for the field's word.
+        filters = check_positive_integer("filters", filters)
+        places = kernel_size, strides, padding, data_format, dilation_rate, groups
+        starts = kernel_initializer, bias_initializer
+        penalties = kernel_regularizer, bias_regularizer, activity_regularizer
+        limits = kernel_constraint, bias_constraint
+        common = activation, use_bias, *starts, *penalties, *limits
+        super().__init__(filters, *places, *common, **kwargs)
         self.form = _check_choice("form", form, FORMS)
         self._set_options(rank, factor_initializer, product_regularizer)
         self.implementation = _check_choice("implementation", implementation, IMPLEMENTATIONS)
+        if intermediate_activation == "auto":
+            intermediate_activation = "relu" if form == "paper" else None
         if form == "paper":
             _check_paper_form(factor_initializer, product_regularizer, implementation)
-        between = _choose_activation(form, intermediate_activation)
-        self.intermediate_activation = keras.activations.get(between)
+        elif intermediate_activation is not None:
+            raise ValueError(
+                f"Form {form!r} is linear between its factors. Use form='paper' for an activation "
+                f"there. Received: intermediate_activation={intermediate_activation!r}"
+            )
+        self.intermediate_activation = keras.activations.get(intermediate_activation)
 
     def build(self, input_shape):
         axis = -1 if self.data_format == "channels_last" else 1
@@ -490,17 +432,11 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         self.compute_output_shape(input_shape)  # refuses images smaller than the kernel
         kh, kw = self.kernel_size
         self.dense_kernel_shape = (kh, kw, channels // self.groups, self.filters)
-        first, second = {
-            "paper": ((kh, kw), (kh, kw)),
-            "channel": ((kh, kw), (1, 1)),
-            "spatial": ((1, kw), (kh, 1)),
-        }[self.form]
+        first = (1, kw) if self.form == "spatial" else (kh, kw)
+        second = {"paper": (kh, kw), "channel": (1, 1), "spatial": (kh, 1)}[self.form]
         width = self.groups * self.rank
-        shapes = (
-            (*first, channels // self.groups, width),
-            (*second, self.rank, self.filters),
-        )
-        self._add_factors(shapes)
+        shape_1 = *first, channels // self.groups, width
+        self._add_factors([shape_1, (*second, self.rank, self.filters)])
         self.intermediate_bias = self.bias = None
         if self.use_bias:
             if self.form == "paper":
@@ -517,28 +453,20 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         whole = self._arguments
         if self.form == "spatial":
             (sh, sw), (dh, dw) = self.strides, self.dilation_rate
-            return (
-                {**whole, "strides": (1, sw), "dilation_rate": (1, dw)},
-                {**whole, "strides": (sh, 1), "dilation_rate": (dh, 1)},
-            )
+            along_width = {**whole, "strides": (1, sw), "dilation_rate": (1, dw)}
+            return along_width, {**whole, "strides": (sh, 1), "dilation_rate": (dh, 1)}
         plain = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1)}
         return (plain, whole) if self.form == "paper" else (whole, plain)
 
     @property
     def _arguments(self):
-        names = "strides", "padding", "dilation_rate"
-        return {name: getattr(self, name) for name in names}
-
-    def _merges(self, training):
-        """Returns whether to compute with one merged kernel."""
-        if self.form == "paper" or self.implementation == "factored":
-            return False
-        if self.implementation == "merged":
-            return True
-        return not training and self.rank >= self.break_even_rank
+        return {name: getattr(self, name) for name in ("strides", "padding", "dilation_rate")}
 
     def call(self, inputs, training=None):
-        if self._merges(training):
+        merges = self.implementation == "merged"
+        if self.implementation == "auto" and self.form != "paper":
+            merges = not training and self.rank >= self.break_even_rank
+        if merges:
             outputs = self._convolve(inputs, self.kernel, self._arguments)
         else:
             first, second = self.stages
@@ -562,9 +490,5 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         between = None
         if self.form == "paper":
             between = keras.activations.serialize(self.intermediate_activation)
-        return {
-            **super().get_config(),
-            "form": self.form,
-            "intermediate_activation": between,
-            "implementation": self.implementation,
-        }
+        config = super().get_config() | {"form": self.form, "intermediate_activation": between}
+        return config | {"implementation": self.implementation}

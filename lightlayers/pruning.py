@@ -15,15 +15,14 @@ def _compute_energies(layer):
 
     The bias between the factors belongs to the column: what it lets through is no zero.
     """
-    columns, rows = (
-        np.square(keras.ops.convert_to_numpy(factor).astype("float64"))
-        for factor in (layer.factor_1, layer.factor_2)
-    )
-    columns = columns.reshape(-1, columns.shape[-1])
+
+    def square(weight):
+        return np.square(keras.ops.convert_to_numpy(weight).astype("float64"))
+
+    columns = square(layer.factor_1).reshape(-1, layer.groups, layer.rank).sum(axis=0)
     if layer.intermediate_bias is not None:
-        bias = keras.ops.convert_to_numpy(layer.intermediate_bias).astype("float64")
-        columns = np.concatenate([columns, np.square(bias)[None]])
-    columns = columns.reshape(-1, layer.groups, layer.rank).sum(axis=0)
+        columns += square(layer.intermediate_bias).reshape(layer.groups, layer.rank)
+    rows = square(layer.factor_2)
     rows = rows.reshape(-1, layer.rank, layer.groups, rows.shape[-1] // layer.groups)
     energies = (columns * rows.sum(axis=(0, 3)).T).sum(axis=0)
     return np.where(np.isnan(energies), np.inf, energies)  # not a number, and so no zero
@@ -43,74 +42,56 @@ def _clear_directions(layer, kept, model):
     optimizers = [each for each in vars(model).values() if isinstance(each, keras.Optimizer)]
     for variable, mask in masks:
         slots = [slot for each in optimizers for slot in graphs.find_slots(each, variable)]
-        for each in [variable, *filter(_may_be_cleared, slots)]:
-            each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
+        for each in [variable, *slots]:
+            # Gradients that wait for their step would bring the direction back. By other
+            # accumulators the step is divided: at zero they would make it infinite.
+            if not each.name.endswith("accumulator") or each.name.endswith("gradient_accumulator"):
+                each.assign(each * keras.ops.convert_to_tensor(mask, each.dtype))
 
 
-def _may_be_cleared(slot):
-    # The step is divided by other accumulators: at zero they would make it infinite, and without a
-    # gradient they change no weight. Gradients that wait for their step would bring the direction
-    # back.
-    accumulates = slot.name.endswith("accumulator")
-    return not accumulates or slot.name.endswith("gradient_accumulator")
-
-
-def _revives(layer):
-    """Returns whether the second factor has a gradient where both are zero."""
-    zeros = keras.ops.zeros((1, 1, 1, layer.factor_1.shape[-1]))
-    return keras.ops.convert_to_numpy(layer.intermediate_activation(zeros)).any()
-
-
-def _has_weights_between(layer):
+def _find_obstacle(layer):
+    """Returns why a layer's directions can't be dropped one by one, or an empty string."""
     between = layer.intermediate_activation
     # Keras builds what will have weights when it is first called, and the others at once.
-    return isinstance(between, keras.layers.Layer) and bool(not between.built or between.variables)
-
-
-def _check_activation(path, layer):
-    """Refuses a layer whose directions can't be dropped one by one."""
-    if _has_weights_between(layer):
-        raise ValueError(
-            "The weights of an activation between the factors can't be cut with them. "
-            f"Received: layer {path!r} with {layer.intermediate_activation!r}"
+    if isinstance(between, keras.layers.Layer) and (not between.built or between.variables):
+        return "The weights of an activation between the factors can't be cut with them"
+    zeros = keras.ops.zeros((1, 1, 1, layer.factor_1.shape[-1]))
+    # Otherwise the second factor has a gradient where both are zero.
+    if keras.ops.convert_to_numpy(between(zeros)).any():
+        return (
+            "A direction at zero stays there only where the activation between the factors is 0 "
+            "at 0, as 'relu' and 'tanh' are"
         )
-    if _revives(layer):
-        raise ValueError(
-            "A direction at zero stays there only where the activation between the "
-            f"factors is 0 at 0, as 'relu' and 'tanh' are. Received: layer {path!r} with "
-            f"intermediate_activation={layer.intermediate_activation!r}"
-        )
+    return ""
 
 
 class RankSchedule(keras.callbacks.Callback):
     """Lowers the ranks of a model's light layers during training, down to a budget.
 
-    At the end of each of the first epochs, directions are set to zero for good, one after
-    the other, wherever in the model the next takes off least per cost: a column u of
-    `factor_1` and its row v of `factor_2` take off `-log(1 - ||u||² ||v||² / Σ ||u||² ||v||²)`,
-    the sum over what its layer still has. What the model may cost falls as
-    `budget + (start - budget) (1 - t)³`, t being the share of these epochs that are done and
-    start what the model costs when `fit` begins, also where it goes on. Each layer keeps one
-    direction at least, the others keep their weights and the optimiser's moments, and the
-    last model costs at most one direction less than the budget. Frozen layers stay as they are.
-    `squeeze` returns the model without the zeros.
+    At the end of each of the first epochs, directions are set to zero for good, one after the
+    other, wherever in the model the next takes off least per cost: a column u of `factor_1` and its
+    row v of `factor_2` take off `-log(1 - ||u||² ||v||² / Σ ||u||² ||v||²)`, the sum over what its
+    layer still has. What the model may cost falls as `budget + (start - budget) (1 - t)³`, t being
+    the share of these epochs that are done and start what the model costs when `fit` begins, also
+    where it goes on; the last model costs at most one direction less than the budget. Each layer
+    keeps one direction at least, the others keep their weights and the optimiser's moments. Frozen
+    layers, and light layers inside others such as TimeDistributed, stay as they are; a warning
+    names the latter. `squeeze` returns the model without the zeros.
 
-    In the list of callbacks it stands after `EarlyStopping(restore_best_weights=True)`: Keras
-    ends them in that order, and the best weights may hold directions that were dropped since,
-    which it drops again; `start_from_epoch=epochs` looks only at weights without them. A
-    warning says if training ends above the budget, after fewer epochs for instance. Light
-    layers inside other layers, such as TimeDistributed, are not reached: a warning names those.
+    In the list of callbacks it stands after `EarlyStopping(restore_best_weights=True)`, whose best
+    weights may hold directions that were dropped since: it drops them again.
+    `start_from_epoch=epochs` looks only at weights without them. A warning says if training ends
+    above the budget, after fewer epochs for instance.
 
     Args:
         budget: `Budget` of the whole model.
-        epochs: Positive integer, after how many epochs the model fits the budget; let as
-            many again follow.
+        epochs: Positive integer, after how many epochs the model fits the budget; let as many
+            again follow.
 
     Raises:
-        ValueError: At the start of training, if the model can't reach the budget, the budget
-            is of multiply-adds and some are not known, as in `plan`, or an
-            `intermediate_activation` is not zero at zero (its directions would come back) or has
-            weights.
+        ValueError: At the start of training, if the model can't reach the budget, the budget is of
+            multiply-adds and some are not known, or an `intermediate_activation` is not zero at
+            zero (its directions would come back) or has weights.
 
     Example:
 
@@ -146,11 +127,14 @@ class RankSchedule(keras.callbacks.Callback):
             price = np.array([layer.parameters_per_rank, macs])[self._limited]
             # Otherwise dropping directions would save nothing, or no training could make up for it.
             if price.any() and layer.trainable_variables:
-                _check_activation(path, layer)
+                obstacle = _find_obstacle(layer)
+                if obstacle:
+                    between = f"intermediate_activation={layer.intermediate_activation!r}"
+                    raise ValueError(f"{obstacle}. Received: layer {path!r} with {between}")
                 self._prices[layer] = price
         self._kept = {}  # of the layers that something was dropped from
-        whole = self.model.count_params(), sum(count or 0 for count in counts.values())
-        whole = np.array(whole)[self._limited]
+        macs = sum(count or 0 for count in counts.values())
+        whole = np.array([self.model.count_params(), macs])[self._limited]
         self._fixed = whole - sum(price * layer.rank for layer, price in self._prices.items())
         least = self._cost(dict.fromkeys(self._prices, 1))
         if (least > self._limits).any():
@@ -192,11 +176,10 @@ class RankSchedule(keras.callbacks.Callback):
             exceeded = self._cost(ranks) > limits
             if not exceeded.any():
                 return dropped
-            able = [
-                layer
-                for layer, price in self._prices.items()
-                if alive[layer].sum() > 1 and price[exceeded].any()
-            ]
+            able = []
+            for layer, price in self._prices.items():
+                if alive[layer].sum() > 1 and price[exceeded].any():
+                    able.append(layer)
             layer = min(able, key=compute_loss)
             least = np.where(alive[layer], energies[layer], np.inf).argmin()
             alive[layer][least] = False
@@ -219,14 +202,13 @@ class RankSchedule(keras.callbacks.Callback):
 def count_ranks(model):
     """Returns `{layer: rank}` of a model's light layers, directions at zero not counted.
 
-    They are counted where an activation between the factors makes something of zero, or has
-    weights, which can't be cut.
+    They are counted where the activation between the factors does not let them be cut.
     """
     ranks = {}
     for layer, _ in graphs.applications(model, subclassed=True).values():
         if isinstance(layer, LightLayer):
             ranks[layer] = layer.rank
-            if not _has_weights_between(layer) and not _revives(layer):
+            if not _find_obstacle(layer):
                 ranks[layer] = max(1, int((_compute_energies(layer) > 0).sum()))
     return ranks
 
@@ -235,14 +217,11 @@ def squeeze(model):
     """Returns a model that computes the same without the directions that are zero.
 
     It is compiled if the given one was, and trains on as that would: the optimiser keeps its
-    moments and its iterations. Only where it remembers something that has not the shape of
-    the weights, as Adafactor does, it is a fresh one.
+    moments and its iterations. Only where it remembers something that has not the shape of the
+    weights, as Adafactor does, it is a fresh one.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
-
-    Returns:
-        A `keras.Model`.
 
     Raises:
         ValueError: If the model can't be rebuilt.

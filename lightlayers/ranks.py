@@ -21,8 +21,8 @@ class Budget:
     Args:
         parameters: Positive integer, the most that `model.count_params()` may be.
         macs: Positive integer, the most multiply-adds for one input.
-        like: String such as `"K=3"`, for as many parameters as the paper's network has at
-            that K, instead of `parameters`. `resolve` says how many those are.
+        like: String such as `"K=3"`, for as many parameters as the paper's network has at that K,
+            instead of `parameters`. `resolve` says how many those are.
 
     Raises:
         ValueError: If there is no limit, or one is none of the above.
@@ -46,14 +46,11 @@ class Budget:
                     f"A budget's `{name}` must be a positive integer. Received: {name}={value!r}"
                 )
         if self.like is not None and not re.fullmatch(r"K=[1-9][0-9]*", str(self.like)):
-            raise ValueError(
-                "A budget's `like` names a K of the paper, such as 'K=3'. "
-                f"Received: like={self.like!r}"
-            )
+            raise ValueError(f"`like` names a K, such as 'K=3'. Received: like={self.like!r}")
         if self.like is not None and self.parameters is not None:
             raise ValueError(
-                "A budget has one limit of parameters: `parameters`, or `like` a network of the "
-                f"paper. Received: parameters={self.parameters}, like={self.like!r}"
+                "A budget has `parameters` or `like`, not both. "
+                f"Received: parameters={self.parameters}, like={self.like!r}"
             )
         if (self.parameters, self.macs, self.like) == (None, None, None):
             raise ValueError("A budget needs `parameters`, `macs` or `like`. Received: none")
@@ -70,21 +67,19 @@ class Budget:
         """
         if self.like is None:
             return self
-        if isinstance(dataset, str):
-            if dataset not in _DATASETS:
-                raise ValueError(
-                    f"Unknown data set. Expected one of {list(_DATASETS)}. Received: {dataset!r}"
-                )
-            channels, classes = _DATASETS[dataset]
-        else:
+        if not isinstance(dataset, str):
             shape, classes = dataset
-            channels = shape[-1]
-        if (channels, classes) not in PAPER_PARAMETERS:
+            network = shape[-1], classes
+        elif dataset in _DATASETS:
+            network = _DATASETS[dataset]
+        else:
+            raise ValueError(f"Expected a data set of {list(_DATASETS)}. Received: {dataset!r}")
+        if network not in PAPER_PARAMETERS:
             raise ValueError(
                 "The paper has no network for such images and classes. Give `parameters`. "
                 f"Received: {dataset!r}"
             )
-        first, further = PAPER_PARAMETERS[channels, classes]
+        first, further = PAPER_PARAMETERS[network]
         rank = int(self.like.removeprefix("K="))
         return Budget(first + (rank - 1) * further, self.macs)
 
@@ -92,19 +87,14 @@ class Budget:
     def limits(self):
         """Pair of the most parameters and multiply-adds, infinite where there is no limit."""
         if self.like is not None:
-            raise ValueError(
-                f"A budget like {self.like} depends on the data set: "
-                f"Budget(like={self.like!r}).resolve('cifar10')"
-            )
+            raise ValueError(f"`like` depends on the data set: call `resolve`. Received: {self}")
         return tuple(math.inf if limit is None else limit for limit in (self.parameters, self.macs))
 
 
 def limits_of(budget):
     """Returns the limits of what should be a `Budget`."""
     if not isinstance(budget, Budget):
-        raise ValueError(
-            f"Expected a budget, such as Budget(parameters=50_000). Received: {budget!r}"
-        )
+        raise ValueError(f"Give a budget, such as Budget(parameters=50_000). Received: {budget!r}")
     return budget.limits
 
 
@@ -158,10 +148,9 @@ class Costs:
 class Options:
     """What each layer can be, from cheap to dear: ranks 1, 2, ... and last its dense kernel.
 
-    A rank that costs no less than the dense kernel is none of them.
-
-    For each layer, `costs` has what each option costs under each limit, `kept` the share of the
-    squared kernel that it keeps, and `start` the cheapest option. `room` is what the budget leaves.
+    A rank that costs no less than the dense kernel is none of them. For each layer, `costs` has
+    what each option costs under each limit, `kept` the share of the squared kernel that it keeps,
+    and `start` the cheapest option. `room` is what the budget leaves, and `last` the dense options.
 
     Raises:
         ValueError: If the budget is less than the cheapest options cost.
@@ -182,6 +171,7 @@ class Options:
             shares = self.costs[-1] / self.limits
             ways = np.column_stack([shares.sum(axis=1), shares])
             starts.append(np.where(ways[0] <= ways[-1], 0, len(ways) - 1))
+        self.last = [len(cost) - 1 for cost in self.costs]
         starts = np.array(starts, "int64").reshape(len(starts), 1 + len(self.limits)).T
         self.start = next((start for start in starts if self.fits(start)), None)
         if self.start is None:
@@ -198,25 +188,23 @@ class Options:
             f"dense where cheaper. Received: Budget({limits})"
         )
 
-    def spent(self, chosen):
-        """Returns what chosen options cost, one index for each layer."""
-        rows = [cost[i] for cost, i in zip(self.costs, chosen, strict=True)]
-        return np.sum(rows, axis=0, dtype="int64") if rows else np.zeros_like(self.room)
+    def room_after(self, chosen):
+        """Returns what chosen options, one index for each layer, leave of the room."""
+        spent = [cost[i] for cost, i in zip(self.costs, chosen, strict=True)]
+        return self.room - sum(spent)
 
     def fits(self, chosen):
         """Returns whether chosen options are within the budget."""
-        return bool((self.spent(chosen) <= self.room).all())
+        return bool((self.room_after(chosen) >= 0).all())
 
     def ranks(self, chosen):
         """Returns the ranks of chosen options, `None` for a dense kernel."""
-        lasts = [len(cost) - 1 for cost in self.costs]
-        return [int(i) + 1 if i < last else None for last, i in zip(lasts, chosen, strict=True)]
+        return [int(i) + 1 if i < n else None for i, n in zip(chosen, self.last, strict=True)]
 
     def first_that_fits(self, candidates):
         """Returns the first list of ranks within the budget, each by its nearest option."""
-        lasts = [len(cost) - 1 for cost in self.costs]
         for ranks in candidates:
-            chosen = np.clip(np.asarray(ranks, "int64") - 1, self.start, lasts)
+            chosen = np.clip(np.asarray(ranks, "int64") - 1, self.start, self.last)
             if self.fits(chosen):
                 return self.ranks(chosen)
         return self.ranks(self.start)
@@ -226,15 +214,14 @@ def greedy(spectra, costs, budget):
     """Returns ranks that keep much of every kernel for what they cost: the default rule.
 
     Step by step it adds the directions with the largest `s_i² / ||W||²` per added cost, until
-    nothing more fits. From each rank it looks at all dearer ones, the dense kernel among
-    them: the last step to that keeps all that is left. Under two limits, a cost is the sum
-    of its shares of both.
+    nothing more fits. From each rank it looks at all dearer ones, the dense kernel among them: the
+    last step to that keeps all that is left. Under two limits, a cost is the sum of its shares of
+    both.
 
-    It is not the optimum, but near: under one limit it keeps less by at most what the first
-    step that does not fit would add. `lightlayers bench ranks` measures how much: on kernels
-    of networks halfway through training about 1% at most. What it keeps is a sum over layers,
-    so a small budget can leave a dear layer at rank 1, which narrows the whole network: look at
-    the plan, or take `product`.
+    It is near the optimum: under one limit it keeps less by at most what the first step that does
+    not fit would add, by `lightlayers bench ranks` about 1% at most. What it keeps is a sum over
+    layers, so a small budget can leave a dear layer at rank 1, which narrows the whole network:
+    look at the plan, or take `product`.
 
     Args:
         spectra: List of `Spectrum`, one for each layer.
@@ -260,7 +247,8 @@ def product(spectra, costs, budget):
 
 
 def _ascend(options, value):
-    chosen, room = options.start.copy(), options.room - options.spent(options.start)
+    """Returns the ranks of steps that each add most to the value of what is kept, per cost."""
+    chosen, room = options.start.copy(), options.room_after(options.start)
 
     def find_step(layer):
         """Returns what the best step that fits is worth, and the option it leads to."""
@@ -299,28 +287,6 @@ def uniform(spectra, costs, budget):
     return options.first_that_fits([rank] * len(spectra) for rank in range(most, 0, -1))
 
 
-def _scale_down(estimates, spectra, costs, budget):
-    """Returns estimated ranks, at least 1, all scaled down as far as the budget asks."""
-    options = Options(spectra, costs, budget)
-    most = max(estimates, default=0)
-    return options.first_that_fits(
-        [rank * level // most for rank in estimates] for level in range(most, 0, -1)
-    )
-
-
-def evbmf_rank(spectrum):
-    """Returns how many directions of a kernel stand out of noise, by variational Bayes.
-
-    Empirical variational Bayes of a matrix factorisation (EVBMF) has a closed solution once
-    the variance of the noise is known; that is found where the free energy is least. With
-    groups it is the largest rank of a group. It may be 0.
-
-    Source: Nakajima, Sugiyama, Babacan and Tomioka, "Global Analytic Solution of
-    Fully-observed Variational Bayesian Matrix Factorization", JMLR 14, 2013.
-    """
-    return max(_evbmf(values, max(spectrum.shape)) for values in spectrum.values)
-
-
 def compute_free_energy_drop(tau, ratio):
     """Returns what keeping a direction takes off the free energy, times 2 / M."""
     return tau - np.log1p(tau) - ratio * np.log1p(tau / ratio)
@@ -341,7 +307,19 @@ def find_evbmf_threshold(ratio):
     return (1 + tau) * (1 + ratio / tau)
 
 
-def _evbmf(values, large):
+def evbmf_rank(spectrum):
+    """Returns how many directions of a kernel stand out of noise, by variational Bayes.
+
+    Empirical variational Bayes of a matrix factorisation (EVBMF) has a closed solution once the
+    variance of the noise is known; that is found where the free energy is least. With groups it is
+    the largest rank of a group. It may be 0.
+
+    Source: Nakajima, Sugiyama, Babacan and Tomioka, JMLR 14, 2013 (global solution).
+    """
+    return max(_count_above_noise(values, max(spectrum.shape)) for values in spectrum.values)
+
+
+def _count_above_noise(values, large):
     if not values[0]:
         return 0
     squares = np.square(np.maximum(values, np.finfo("float64").eps * values[0])) / large
@@ -366,8 +344,7 @@ def gavish_donoho_rank(spectrum):
 
     With groups it is the largest rank of a group. It may be 0.
 
-    Source: Gavish and Donoho, "The Optimal Hard Threshold for Singular Values is 4/√3",
-    arXiv 1305.5870, equation 5.
+    Source: Gavish and Donoho, arXiv 1305.5870, equation 5.
     """
     ratio = min(spectrum.shape) / max(spectrum.shape)
     omega = 0.56 * ratio**3 - 0.95 * ratio**2 + 1.82 * ratio + 1.43
@@ -382,37 +359,31 @@ def stable_rank(spectrum):
     return int(np.rint((squares.sum(axis=1) / np.where(largest, largest, 1)).max()))
 
 
-def evbmf(spectra, costs, budget):
-    """Returns each layer's `evbmf_rank`, at least 1, scaled down into the budget."""
-    return _scale_down([evbmf_rank(one) for one in spectra], spectra, costs, budget)
+def _make_rule(estimate):
+    """Returns the rule that scales down estimated ranks as far as the budget asks."""
+
+    def rule(spectra, costs, budget):
+        options = Options(spectra, costs, budget)
+        estimates = [estimate(spectrum) for spectrum in spectra]
+        most = max(estimates, default=0)
+        return options.first_that_fits(
+            [rank * level // most for rank in estimates] for level in range(most, 0, -1)
+        )
+
+    rule.__name__ = estimate.__name__.removesuffix("_rank")
+    rule.__doc__ = f"Returns each layer's `{estimate.__name__}`, at least 1, within the budget."
+    return rule
 
 
-def gavish_donoho(spectra, costs, budget):
-    """Returns each layer's `gavish_donoho_rank`, at least 1, scaled down into the budget."""
-    return _scale_down([gavish_donoho_rank(one) for one in spectra], spectra, costs, budget)
-
-
-def stable(spectra, costs, budget):
-    """Returns each layer's `stable_rank`, at least 1, scaled down into the budget."""
-    return _scale_down([stable_rank(one) for one in spectra], spectra, costs, budget)
-
-
-RULES = {
-    "greedy": greedy,
-    "product": product,
-    "uniform": uniform,
-    "evbmf": evbmf,
-    "gavish-donoho": gavish_donoho,
-    "stable": stable,
-}
+evbmf = _make_rule(evbmf_rank)
+gavish_donoho = _make_rule(gavish_donoho_rank)
+stable = _make_rule(stable_rank)
+RULES = {"greedy": greedy, "product": product, "uniform": uniform}
+RULES |= {"evbmf": evbmf, "gavish-donoho": gavish_donoho, "stable": stable}
 
 
 def get(rule):
-    """Returns the rule of a name of `RULES`.
-
-    Raises:
-        ValueError: If there is no such rule.
-    """
+    """Returns the rule of a name of `RULES`."""
     if rule not in RULES:
         raise ValueError(f"Unknown rule. Expected one of {list(RULES)}. Received: {rule!r}")
     return RULES[rule]

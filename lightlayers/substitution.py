@@ -20,23 +20,17 @@ def _to_numpy(tensor):
     return keras.ops.convert_to_numpy(tensor).astype("float64")
 
 
-def _copy_activation(activation):
-    """Returns an activation; one that is a layer, as PReLU is, as a copy with its weights."""
-    if not isinstance(activation, keras.layers.Layer):
-        return activation
-    copy = graphs.copy_layer(activation)
-    if activation.built:
-        copy.build_from_config(activation.get_build_config())
-        for source, target in zip(activation.variables, copy.variables, strict=True):
-            target.assign(keras.ops.convert_to_numpy(source))
-    return copy
-
-
 def _make_twin(layer_type, layer, **kwargs):
     """Returns a built layer of another type with a layer's arguments and bias."""
     names = _CONV if isinstance(layer, keras.layers.Conv2D) else ["units"]
     kwargs |= {name: getattr(layer, name) for name in (*_SHARED, *names)}
-    kwargs["activation"] = _copy_activation(layer.activation)
+    given = layer.activation
+    if isinstance(given, keras.layers.Layer):  # as PReLU is, with weights of its own
+        kwargs["activation"] = copy = graphs.copy_layer(given)
+        if given.built:
+            copy.build_from_config(given.get_build_config())
+            for source, target in zip(given.variables, copy.variables, strict=True):
+                target.assign(keras.ops.convert_to_numpy(source))
     twin = graphs.build_like(layer_type(**kwargs, dtype=layer.dtype_policy), layer)
     if layer.use_bias:
         twin.bias.assign(keras.ops.convert_to_numpy(layer.bias))
@@ -114,11 +108,10 @@ def _factorize(layer, layer_type, rank, form):
 def from_dense(layer, rank):
     """Returns the `LightDense` nearest to a trained `keras.layers.Dense`.
 
-    It is exact at the full rank. Below it the factors are those of the truncated SVD: no
-    kernel of that rank is nearer. Name, bias, activation, dtype policy and the trainable
-    flag are kept, and what acts on the bias or the output. The kernel's regulariser becomes the
-    `product_regularizer`, so the penalty is the same. A kernel with a constraint isn't
-    converted: no constraint on the factors means the same.
+    It is exact at the full rank. Below it the factors are those of the truncated SVD: no kernel of
+    that rank is nearer. Name, bias, activation, dtype policy and the trainable flag are kept, and
+    what acts on the bias or the output. The kernel's regulariser becomes the `product_regularizer`.
+    A kernel with a constraint isn't converted: no constraint on the factors means the same.
 
     Args:
         layer: Built `keras.layers.Dense`, which stays as it is.
@@ -142,14 +135,13 @@ def from_dense(layer, rank):
 def from_conv2d(layer, rank, form="spatial"):
     """Returns the `LightConv2D` nearest to a trained `keras.layers.Conv2D`.
 
-    As `from_dense`; strides, padding, dilation, groups and data format are kept too. Each
-    group gets factors of that rank.
+    As `from_dense`; strides, padding, dilation, groups and data format are kept too. Each group
+    gets factors of that rank.
 
     Args:
         layer: Built `keras.layers.Conv2D`, which stays as it is.
         rank: Positive integer.
-        form: `"spatial"` or `"channel"`, see `LightConv2D`. Form `"paper"` stands for no
-            single kernel. Defaults to `"spatial"`.
+        form: `"spatial"` or `"channel"`, see `LightConv2D`. Defaults to `"spatial"`.
 
     Raises:
         ValueError: If the layer can't be converted, or has no such rank.
@@ -192,8 +184,6 @@ def to_dense(layer):
 
 def to_conv2d(layer):
     """Returns the plain `keras.layers.Conv2D` that a linear `LightConv2D` stands for.
-
-    As `to_dense`.
 
     Raises:
         ValueError: If the form is `"paper"`: that is two convolutions and no single kernel.

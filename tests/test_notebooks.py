@@ -1,6 +1,5 @@
 """The committed notebooks: executed in order, clean, and really compared by nbval."""
 
-import json
 import pathlib
 import re
 import subprocess
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 
 import lightlayers
+from lightlayers.suite.store import Store
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
@@ -105,9 +105,10 @@ def test_parameters_are_flat_literals(file):
 def test_results_of_another_recipe_are_saved_under_another_name(file):
     sources = [cell.source for cell in code_cells(nbformat.read(file, as_version=4))]
     if any(re.search(r"^recipe = ", source, re.M) for source in sources):
-        saved = re.findall(r"\.save\(\w+, outputs, (.+)\)$", "\n".join(sources), re.M)
+        call = r"\.save_(?:table|figure)\(\w+, store, (.+)\)$"
+        saved = re.findall(call, "\n".join(sources), re.M)
         assert not [name for name in saved if re.match(r'"', name)]
-        assert not saved or any("runs.result_name(" in source for source in sources)
+        assert not saved or any("plans.result_name(" in source for source in sources)
 
 
 def nbval(notebook, folder):
@@ -142,7 +143,7 @@ def test_a_changed_number_fails(tmp_path):
 
 def test_ranks_without_the_benchmark_says_what_to_run(tmp_path, capsys):
     cells = code_cells(nbformat.read(ROOT / "notebooks" / "ranks.ipynb", as_version=4))
-    (source,) = (cell.source for cell in cells if "ranks.json" in cell.source)
-    names = {"json": json, "pathlib": pathlib, "pd": pd, "outputs": tmp_path, "save": True}
+    (source,) = (cell.source for cell in cells if 'measurement("ranks")' in cell.source)
+    names = {"pd": pd, "store": Store(tmp_path), "save": True}
     exec(source, names)  # noqa: S102 (a cell of ours)
     assert "lightlayers bench ranks" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import click
 
 from lightlayers import ranks
 from lightlayers.cli.options import parse_names, parse_positive
-from lightlayers.suite import backend, datasets
+from lightlayers.suite import backend, datasets, exporting
 
 
 def _load_model(file):
@@ -155,8 +155,6 @@ def merge(model, to):
 @click.option("--to", metavar="DIR", default=".", help="Folder of the files.")
 def export(model, data, formats, images, to):
     """Compares the files with the model on images of the data set."""
-    from lightlayers import exporting
-
     loaded = _load_model(model)
     if not loaded.built:
         raise ValueError(f"Build the model before it is saved. Received: {model}")

@@ -149,6 +149,43 @@ def build(dataset, method, rank=None, recipe="paper", width=100):
     return keras.Model(inputs, outputs, name="_".join(filter(None, parts)))
 
 
+def summarize(model):
+    """Returns where a network's parameters and multiply-adds are, layer by layer.
+
+    Args:
+        model: A built `keras.Model` with a fixed input size.
+
+    Returns:
+        A `pandas.DataFrame` with one row per layer that has weights: `layer`, `type`,
+        `output` (shape), `parameters`, `multiply-adds` (missing where they are not known),
+        `rank`, `break-even rank` (the smallest rank at which the factors hold no fewer weights
+        than the dense kernel) and `saves`. The last row is the total.
+    """
+    import pandas as pd
+
+    from lightlayers import costs, layers
+
+    rows = []
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        ranks = dict.fromkeys(("rank", "break-even rank", "saves"), "")
+        if isinstance(layer, layers.LightLayer):
+            even = layer.break_even_rank
+            saves = "yes" if layer.rank < even else "no"
+            ranks = {"rank": layer.rank, "break-even rank": even, "saves": saves}
+        row = {"layer": layer.name, "type": type(layer).__name__}
+        row["output"] = " × ".join(map(str, layer.output.shape[1:]))
+        row |= {"parameters": layer.count_params(), "multiply-adds": costs.multiply_adds(layer)}
+        rows.append(row | ranks)
+    total = dict.fromkeys(rows[0], "") | {"layer": "total"}
+    for name in ("parameters", "multiply-adds"):
+        counts = [row[name] for row in rows]
+        total[name] = None if None in counts else sum(counts)
+    table = pd.DataFrame([*rows, total])
+    return table if total["multiply-adds"] is not None else table.astype({"multiply-adds": "Int64"})
+
+
 def count_layers(dataset, method, rank=None, recipe="paper", width=100):
     """Returns what a network's layers cost, by arithmetic: building it takes Keras and seconds.
 
@@ -166,9 +203,7 @@ def count_layers(dataset, method, rank=None, recipe="paper", width=100):
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
     dataset = datasets.get(dataset)
     if block.network:
-        from lightlayers import costs
-
-        table = costs.summary(build(dataset, method, rank, recipe, width))
+        table = summarize(build(dataset, method, rank, recipe, width))
         return table[["layer", "parameters", "multiply-adds"]].iloc[:-1]
     height, image_width, channels = dataset.shape
     rows = []

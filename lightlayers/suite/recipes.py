@@ -13,8 +13,8 @@ class Schedule:
         epochs: Integer, passes over the training set.
         learning_rate: Float, Adam's at the start.
         plateau_patience: Integer, epochs without a better validation loss before the
-            learning rate is multiplied by 0.1. `None`: it rises over the first twentieth of
-            the steps, then falls to zero along a half cosine, and nothing stops early.
+            learning rate is multiplied by 0.1. With `None` it rises over the first twentieth
+            of the steps, then falls to zero along a half cosine. Nothing stops early then.
         stop_patience: Integer, epochs without a better validation loss before training
             stops.
     """
@@ -40,22 +40,22 @@ class Recipe:
         standardize: Boolean, whether images are standardised by the data set's mean and
             standard deviation, constants without weights.
         conv_bias: Boolean, whether convolutions have biases where normalisation follows.
-            The paper's form always has, for none follows the one between its factors.
+            The paper's form always has biases: nothing normalises between its factors.
         dense_shortcut: Boolean, whether the 1 × 1 shortcuts are Conv2D in every method.
         dense_where_cheaper: Boolean, whether a factorised convolution is Conv2D where its
             rank saves nothing.
         momentum: Float, of batch normalisation's moving averages.
         bias_initializer: String, of the convolutions of the paper's form.
-        intermediate_activation: String or `None`, between their factors, as in
-            `LightConv2D`.
-        kernel_l2: Float, the L2 penalty on each of their factors.
+        intermediate_activation: String or `None`, between the factors of the paper's form,
+            as in `LightConv2D`.
+        kernel_l2: Float, the L2 penalty on each factor of the paper's form.
         dense_rank: Integer, the rank of the dense layer of factorised methods; `None` makes
             it Dense.
         dense_scale: `None` or `"paper"`, the `scale` of that dense layer.
         factor_initializer: String, of the linear forms, as in `LightConv2D`.
         product_l2: Float, the L2 penalty on the product of the linear forms' factors.
-        revised: Tuple of (method, version), where a change of what the recipe computes is one
-            for these methods only, so that the stored runs of the others stay good.
+        revised: Tuple of (method, version), for changes of the recipe that concern these
+            methods only. The stored runs of the others stay good.
     """
 
     name: str

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from lightlayers import costs
 from lightlayers.suite import explorer, networks, paper, registry
 from lightlayers.suite.explorer import Choice
 from lightlayers.suite.runs import Run
@@ -42,7 +41,7 @@ def totals(choice):
     ],
 )
 def test_costs_are_those_of_the_built_network(dataset, method, rank, recipe):
-    built = costs.summary(networks.build(dataset, method, rank, recipe))
+    built = networks.summarize(networks.build(dataset, method, rank, recipe))
     columns = ["layer", "parameters", "multiply-adds"]
     counted = explorer.costs(Choice(dataset, method, rank, recipe))
     # A block of several layers is counted as one: its layers' names begin with its own.

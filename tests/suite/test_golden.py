@@ -1,7 +1,7 @@
 """Training computes what it computed before: histories kept from an earlier revision.
 
-They are made anew by `KERAS_BACKEND=... python tests/test_golden.py`, on each backend, and only
-where a recipe's version is raised.
+They are made anew by `KERAS_BACKEND=... python tests/suite/test_golden.py`, on each backend, and
+only where a recipe's version is raised.
 """
 
 import json
@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from lightlayers.suite import backend, plans, training
+from lightlayers.suite import backend, datasets, plans, training
 
 FILE = pathlib.Path(__file__).with_name("golden.json")
 SETTINGS = [
@@ -50,6 +50,8 @@ def colours(folder):
 @pytest.fixture(scope="module", autouse=True)
 def own_data(tmp_path_factory):
     colours(tmp_path_factory.mktemp("data"))
+    yield
+    datasets.forget_own()
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=" ".join)

@@ -1,6 +1,7 @@
 """The networks: the published counts, what a recipe and a peer change, and counts by arithmetic."""
 
 import dataclasses
+import math
 import os
 import pathlib
 
@@ -33,7 +34,7 @@ def test_the_plain_network_layer_by_layer():
         "GlobalAveragePooling2D",
         "LightDense",
     ]
-    counts = costs.summary(network).set_index("layer")["parameters"]
+    counts = networks.summarize(network).set_index("layer")["parameters"]
     convs = [f"block{i}_conv{j}" for i in (1, 2, 3) for j in (1, 2)]
     assert [counts[name] for name in convs] == [90, 153, 233, 305, 465, 609]
     assert sum(counts[f"{name}_norm"] for name in convs) == 448
@@ -159,7 +160,7 @@ def test_a_peer_checks_the_rank_without_making_a_layer(rank):
 )
 def test_summary_adds_up(dataset, method, rank):
     network = networks.build(dataset, method, rank)
-    table = costs.summary(network)
+    table = networks.summarize(network)
     rows, total = table.iloc[:-1], table.iloc[-1]
     assert total["layer"] == "total"
     assert total["parameters"] == rows["parameters"].sum() == network.count_params()
@@ -171,13 +172,49 @@ def test_summary_adds_up(dataset, method, rank):
 
 
 def test_summary_says_what_saves():
-    table = costs.summary(networks.build("mnist", "lightlayers", 4)).set_index("layer")
+    table = networks.summarize(networks.build("mnist", "lightlayers", 4)).set_index("layer")
     convs = table[table["type"] == "LightConv2D"]
     # dense weights over 9 · (channels + filters) + 1, rounded up
     assert list(convs["break-even rank"]) == [1, 4, 6, 8, 11, 16]
     assert list(convs["saves"]) == ["no", "no", "yes", "yes", "yes", "yes"]
     assert tuple(table.loc["classes", ["rank", "break-even rank", "saves"]]) == (8, 8, "no")
     assert table.loc["block2_conv1", "output"] == "14 × 14 × 16"
+
+
+def test_summary_of_any_model_says_what_saves():
+    parts = [LightConv2D(8, 3, rank=2, name="small"), LightConv2D(8, 3, rank=9, name="large")]
+    head = [keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(3, name="head")]
+    model = keras.Sequential([keras.Input((8, 8, 4)), *parts, *head])
+    table = networks.summarize(model).set_index("layer")
+    assert list(table.index) == ["small", "large", "head", "total"]
+    # dense weights over 9 · (channels + filters) + 1, rounded up
+    even = [math.ceil(9 * 4 * 8 / (9 * 12 + 1)), math.ceil(9 * 8 * 8 / (9 * 16 + 1))]
+    assert list(table["break-even rank"]) == [*even, "", ""]
+    assert list(table["saves"]) == ["yes", "no", "", ""]
+    assert list(table["rank"]) == [2, 9, "", ""]
+    assert table.loc["total", "parameters"] == model.count_params()
+    assert table.loc["total", "multiply-adds"] == table["multiply-adds"].iloc[:-1].sum()
+    assert table.loc["small", "output"] == "6 × 6 × 8"
+
+
+class Mixed(keras.layers.Layer):
+    def build(self, shape):
+        self.matrix = self.add_weight(shape=(shape[-1], shape[-1]))
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.matrix)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_a_registered_layer_counts_in_the_summary():
+    model = keras.Sequential([keras.Input((8, 4)), Mixed(), keras.layers.Dense(3, name="dense")])
+    table = networks.summarize(model).set_index("layer")["multiply-adds"]
+    assert table.isna().tolist() == [True, False, True] and table["dense"] == 8 * 12
+    costs.register(Mixed, costs.count_at_output("matrix"))
+    table = networks.summarize(model).set_index("layer")["multiply-adds"]
+    assert table["total"] == 8 * (16 + 12)
 
 
 @pytest.mark.parametrize("width", [25, 56, 100, 130])

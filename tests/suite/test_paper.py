@@ -5,7 +5,8 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from lightlayers import families, published
+from lightlayers import Budget
+from lightlayers.suite import paper, registry
 
 # Rows of each table, and the sums of its three columns.
 TABLES = {
@@ -27,36 +28,36 @@ CELLS = [
 
 
 def test_tables():
-    assert len(published.ROWS) == 28
+    assert len(paper.ROWS) == 28
     found = {}
     for table, dataset in TABLES:
-        rows = published.rows(dataset)
+        rows = paper.rows(dataset)
         assert {row.table for row in rows} == {table}
         assert [row.rank for row in rows] == [None, None, *range(1, len(rows) - 1)]
         sums = sum(row.accuracy_value for row in rows), sum(row.loss_value for row in rows)
         found[table, dataset] = (len(rows), sum(row.parameters for row in rows), *sums)
     assert found == {key: pytest.approx(sums, abs=1e-9) for key, sums in TABLES.items()}
-    assert published.DATASETS == tuple(dataset for _, dataset in TABLES)
+    assert paper.DATASETS == tuple(dataset for _, dataset in TABLES)
 
 
 @pytest.mark.parametrize("cells", CELLS, ids=lambda cells: "-".join(map(str, cells[:3])))
 def test_cells(cells):
     dataset, method, rank, *numbers = cells
-    (row,) = [r for r in published.rows(dataset) if (r.method, r.rank) == (method, rank)]
+    (row,) = [r for r in paper.rows(dataset) if (r.method, r.rank) == (method, rank)]
     assert [row.parameters, row.accuracy, row.loss] == numbers
-    assert row.label == families.label(method, rank)
+    assert row.label == registry.label(method, rank)
 
 
 def test_rows_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        published.ROWS[0].accuracy = ".99"
+        paper.ROWS[0].accuracy = ".99"
 
 
 def test_unknown_data_set():
     with pytest.raises(ValueError, match="Received: 'digits'"):
-        published.rows("digits")
+        paper.rows("digits")
     with pytest.raises(ValueError, match="Received: 'MNIST'"):
-        published.frame("MNIST")
+        paper.frame("MNIST")
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ def test_unknown_data_set():
     ],
 )
 def test_rounding_box(printed, low, high):
-    assert published.box(printed) == (low, high)
+    assert paper.box(printed) == (low, high)
 
 
 def test_every_printed_number_lies_in_the_middle_of_its_box():
-    for row in published.ROWS:
+    for row in paper.ROWS:
         for printed in (row.accuracy, row.loss):
-            low, high = published.box(printed)
+            low, high = paper.box(printed)
             assert low < float(printed) < high
             assert (low + high) / 2 == pytest.approx(float(printed), abs=1e-12)
             decimals = len(printed.partition(".")[2])
@@ -86,14 +87,14 @@ def test_every_printed_number_lies_in_the_middle_of_its_box():
 
 
 def test_numbers_are_those_of_a_test_set_of_ten_thousand():
-    for row in published.ROWS:
+    for row in paper.ROWS:
         assert 0 < row.accuracy_value < 1 and row.loss_value > 0
         assert round(row.accuracy_value * 10_000, 6).is_integer()
 
 
 def test_frame():
-    whole, part = published.frame(), published.frame("cifar10")
-    assert len(whole) == 28 and list(whole["parameters"]) == [r.parameters for r in published.ROWS]
+    whole, part = paper.frame(), paper.frame("cifar10")
+    assert len(whole) == 28 and list(whole["parameters"]) == [r.parameters for r in paper.ROWS]
     expected = whole[whole["dataset"] == "cifar10"].reset_index(drop=True)
     pd.testing.assert_frame_equal(part, expected)
     assert list(map(str, part["rank"].dropna())) == ["1", "2", "3", "4", "5"]
@@ -101,8 +102,8 @@ def test_frame():
 
 
 def test_ablation():
-    assert {line.place for line in published.ABLATION} == {"Section 6"}
-    found = {(line.layer, line.rank): line.printed for line in published.ABLATION}
+    assert {line.place for line in paper.ABLATION} == {"Section 6"}
+    found = {(line.layer, line.rank): line.printed for line in paper.ABLATION}
     assert found == {
         ("Dense", None): str(784 * 10),
         ("LightDense", 1): "796",  # as printed; 784 + 10 is 794
@@ -115,15 +116,22 @@ def test_ablation():
 
 def test_claims():
     places = ["Table 1", "Table 2", "Table 3", "Table 4", "Abstract", "text", "text"]
-    assert [claim.place for claim in published.CLAIMS] == [*places, "Section 4.1", "Tables 1 to 4"]
-    for claim in published.CLAIMS[:4]:
-        (row,) = [row for row in published.rows(claim.dataset) if row.rank == claim.rank]
+    assert [claim.place for claim in paper.CLAIMS] == [*places, "Section 4.1", "Tables 1 to 4"]
+    for claim in paper.CLAIMS[:4]:
+        (row,) = [row for row in paper.rows(claim.dataset) if row.rank == claim.rank]
         assert row.table == claim.place and claim.words
-    assert [claim.rank for claim in published.CLAIMS[:4]] == [3, 5, 5, 5]
-    assert all(claim.dataset is None for claim in published.CLAIMS[4:])
-    assert [bool(claim.words) for claim in published.CLAIMS] == [True] * 6 + [False] * 3
+    assert [claim.rank for claim in paper.CLAIMS[:4]] == [3, 5, 5, 5]
+    assert all(claim.dataset is None for claim in paper.CLAIMS[4:])
+    assert [bool(claim.words) for claim in paper.CLAIMS] == [True] * 6 + [False] * 3
 
 
 def test_what_the_paper_says_of_the_runs():
-    assert published.EPOCHS == {"Section 4.1": 20, "Table 1": 10, "Table 2": 10}
-    assert published.FILTERS == {"Table 3": (8, 16, 32, 64), "Table 4": (8, 16, 32, 64)}
+    assert paper.EPOCHS == {"Section 4.1": 20, "Table 1": 10, "Table 2": 10}
+    assert paper.FILTERS == {"Table 3": (8, 16, 32, 64), "Table 4": (8, 16, 32, 64)}
+
+
+@pytest.mark.parametrize("dataset", paper.DATASETS)
+def test_a_budget_like_k_has_the_parameters_of_the_papers_row(dataset):
+    for row in paper.rows(dataset):
+        if row.rank:
+            assert Budget(like=f"K={row.rank}").resolve(dataset).parameters == row.parameters

@@ -4,7 +4,7 @@ import tempfile
 
 import numpy as np
 
-from lightlayers.suite import datasets
+from lightlayers.suite import datasets, exporting
 from lightlayers.suite.bench import timing
 from lightlayers.suite.training import train
 
@@ -38,8 +38,6 @@ def measure_export(planned, count=200, say=print):
 
 def _export_run(run, count):
     """Trains a run, and returns a row for each format that it is exported to."""
-    from lightlayers import exporting
-
     models = []
     record = train(run, keep=models.append)
     data = datasets.load(run.dataset)

@@ -4,7 +4,7 @@ import keras
 import pytest
 from suite.bench.conftest import ROWS
 
-from lightlayers import exporting
+from lightlayers.suite import exporting
 from lightlayers.suite.bench import export
 
 

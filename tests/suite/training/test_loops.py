@@ -138,7 +138,7 @@ def trained(seeds, orders):
     found = []
     for i in range(len(seeds)):
         loop.take(i)
-        found.append([np.asarray(each) for each in models[0].weights])
+        found.append([np.asarray(each) for each in models[i].weights])
     return found
 
 kinds = backend.devices, lambda: ["none"]  # the latter as on a GPU

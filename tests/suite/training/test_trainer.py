@@ -75,7 +75,7 @@ def test_record_is_whole_and_small():
     run = Run("digits", "lightlayers", 1, epochs=2, train_size=200, test_size=100)
     record = training.train(run, lambda *at: heard.append(at))
     assert heard == [(1, 2), (2, 2)]
-    assert record["run"] == vars(run) and record["id"] == run.id
+    assert record["run"] == run.to_record() and record["id"] == run.id
     assert record["parameters"] == {"total": 2649, "trainable": 2425}
     assert record["test"]["loss"] > record["test"]["cross_entropy"]
     assert {len(values) for values in record["history"].values()} == {2}

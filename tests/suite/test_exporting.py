@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lightlayers import LightConv2D, cli, exporting
-from lightlayers.suite import backend, datasets, networks
+from lightlayers import LightConv2D, cli
+from lightlayers.suite import backend, datasets, exporting, networks
 
 keras = backend.load()
 pytestmark = [
