@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lightlayers import costs
-from lightlayers.suite import explorer, networks, plans, recipes, registry, training
+from lightlayers.suite import backend, explorer, networks, plans, recipes, registry, training
 from lightlayers.suite.analysis import tables
 from lightlayers.suite.figures import results
 from lightlayers.suite.registry import Block, Cascade, Compression, Knob, Method
@@ -21,6 +21,7 @@ from lightlayers.suite.store import Store
 ENTRIES = list(registry.entries().values())
 BLOCKS = [entry for entry in ENTRIES if isinstance(entry, Block)]
 ROWS = [write_row(entry.name, 2 if entry.knob else None) for entry in ENTRIES]
+alike = pytest.mark.skipif(backend.name() == "jax", reason="it is alike on every backend")
 
 
 def size_of(entry):
@@ -31,6 +32,7 @@ def named(entry):
     return entry.name
 
 
+@alike
 @pytest.mark.parametrize("entry", ENTRIES, ids=named)
 def test_a_peer_tells_who_made_it_and_how_true_it_is(entry):
     registry.check_entry(entry)
@@ -46,6 +48,7 @@ def test_two_peers_look_different_in_figures():
     assert len(markers) == len(set(markers))
 
 
+@alike
 @pytest.mark.parametrize("recipe", ["paper", "corrected"])
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
 @pytest.mark.parametrize("entry", BLOCKS, ids=named)
@@ -91,6 +94,7 @@ def test_a_peer_passes_through_the_whole_suite(row, tmp_path, capsys):
     assert f"--rows {row}" in plans.command([run], store)
 
 
+@alike
 def test_any_recipe_that_a_peer_does_not_refuse_builds_its_network():
     for entry in BLOCKS:
         for recipe in set(recipes.RECIPES) - set(entry.refused_recipes):
@@ -184,6 +188,7 @@ BROKEN = (3,)
 """
 
 
+@alike
 def test_peers_of_another_package_are_found_and_broken_ones_named(tmp_path):
     (tmp_path / "theirs.py").write_text(PACKAGE)
     info = tmp_path / "theirs-1.0.dist-info"
