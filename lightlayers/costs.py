@@ -1,4 +1,4 @@
-"""What layers compute: multiply-adds and activations, by one formula for each type of layer."""
+"""What layers compute: multiply-adds, by one formula for each type of layer."""
 
 import math
 
@@ -6,7 +6,7 @@ import keras
 
 from lightlayers.layers import LightConv2D, LightDense
 
-_FORMULAS = {}  # layer type -> (multiply_adds, activations or None)
+_FORMULAS = {}  # layer type -> function (layer, input_shape)
 # Their weights are looked up, or applied once to each value. Subclasses may do more with them.
 _FREE = [
     getattr(keras.layers, name)
@@ -14,14 +14,12 @@ _FREE = [
 ]
 
 
-def register(layer_type, multiply_adds, activations=None):
+def register(layer_type, multiply_adds):
     """Tells what layers of a type compute, so that they count in budgets and tables.
 
     Args:
         layer_type: Class of layers. Subclasses are counted alike, unless they are registered too.
         multiply_adds: Function `(layer, input_shape) -> integer`, for one image.
-        activations: Function `(layer) -> integer`, as `activations` is. Defaults to the values of
-            the layer's output.
 
     Example:
 
@@ -31,17 +29,17 @@ def register(layer_type, multiply_adds, activations=None):
     >>> multiply_adds(layer)  # 3³ · 2 weights at 3³ positions
     1458
     """
-    _FORMULAS[layer_type] = multiply_adds, activations
+    _FORMULAS[layer_type] = multiply_adds
 
 
-def _find_formulas(layer):
-    """Returns a layer's formulas, those of its nearest class that is registered, or `None`."""
+def _find_formula(layer):
+    """Returns a layer's formula, that of its nearest class that is registered, or `None`."""
     return next((_FORMULAS[each] for each in type(layer).__mro__ if each in _FORMULAS), None)
 
 
 def has_formula(layer):
     """Returns whether `multiply_adds` knows how often a layer applies its kernel."""
-    return _find_formulas(layer) is not None
+    return _find_formula(layer) is not None
 
 
 def multiply_adds(layer, input_shape=None):
@@ -57,23 +55,11 @@ def multiply_adds(layer, input_shape=None):
     Returns:
         Integer, or `None` if the layer has a kernel and `has_formula` is false.
     """
-    formulas = _find_formulas(layer)
-    if formulas:
-        return formulas[0](layer, input_shape or layer.input.shape)
+    formula = _find_formula(layer)
+    if formula:
+        return formula(layer, input_shape or layer.input.shape)
     without_kernel = all(len(weight.shape) < 2 for weight in layer.weights)
     return 0 if without_kernel or type(layer) in _FREE else None
-
-
-def activations(layer):
-    """Returns how many values a layer computes for one image: its output, and between its factors.
-
-    Args:
-        layer: Keras layer that was called on a symbolic input of fixed size.
-    """
-    formulas = _find_formulas(layer)
-    if formulas and formulas[1]:
-        return formulas[1](layer)
-    return _count_outputs(layer)
 
 
 def count_applications(applications, limits=(math.inf, math.inf)):
@@ -146,10 +132,6 @@ def _count_positions(layer, shape):
     return math.prod(shape[2:] if channels_first else shape[1:-1])
 
 
-def _count_outputs(layer):
-    return math.prod(layer.output.shape[1:])
-
-
 def _count_lightconv2d(layer, input_shape):
     if layer.implementation == "merged":
         positions = _count_positions(layer, layer.compute_output_shape(input_shape))
@@ -159,24 +141,9 @@ def _count_lightconv2d(layer, input_shape):
     return first + count_at_output("factor_2")(layer, input_shape)
 
 
-def _count_lightconv2d_values(layer):
-    merged = layer.implementation == "merged"  # "auto" is not, in training
-    return _count_outputs(layer) + (0 if merged else math.prod(hidden_shape(layer)[1:]))
-
-
-def _count_lightdense_values(layer):
-    return _count_outputs(layer) // layer.units * (layer.units + layer.rank)
-
-
-def _count_separable_values(layer):
-    between = layer.pointwise_kernel.shape[-2]
-    return _count_outputs(layer) // layer.filters * (layer.filters + between)
-
-
 register(keras.layers.Dense, count_at_output("kernel"))
 register(keras.layers.Conv2D, count_at_output("kernel"))
 register(keras.layers.DepthwiseConv2D, count_at_output("kernel"))
-_separable = count_at_output("depthwise_kernel", "pointwise_kernel")
-register(keras.layers.SeparableConv2D, _separable, _count_separable_values)
-register(LightDense, count_at_output("factor_1", "factor_2"), _count_lightdense_values)
-register(LightConv2D, _count_lightconv2d, _count_lightconv2d_values)
+register(keras.layers.SeparableConv2D, count_at_output("depthwise_kernel", "pointwise_kernel"))
+register(LightDense, count_at_output("factor_1", "factor_2"))
+register(LightConv2D, _count_lightconv2d)

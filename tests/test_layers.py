@@ -682,6 +682,7 @@ def test_docstring_examples(name):
     scope = {"np": np, "keras": keras, **public, **vars(module)}
     if name.startswith("suite."):
         scope.setdefault("Run", importlib.import_module("lightlayers.suite.runs").Run)
+        scope.setdefault("Store", importlib.import_module("lightlayers.suite.store").Store)
     tests = [t for t in doctest.DocTestFinder().find(module, globs=scope) if t.examples]
     found = {test.name.removeprefix(f"{module.__name__}.") for test in tests}
     assert EXAMPLES.get(name, set()) <= found

@@ -54,12 +54,24 @@ class _Builder:
         if is_dense_place(self.block, self.recipe, kernel_size, first):
             x = context.apply_baseline(x, filters, kernel_size)
         else:
-            x = self.block.apply(x, filters, kernel_size, self.size, context)
+            x = self._apply(x, filters, kernel_size, context)
         return context.normalize(x, name)
+
+    def _apply(self, x, filters, kernel_size, context):
+        """Applies the peer's block, and refuses what the network can't go on with."""
+        expected = (*x.shape[:-1], filters)
+        y = self.block.apply(x, filters, kernel_size, self.size, context)
+        shape = getattr(y, "shape", None)
+        if shape is None or tuple(shape) != expected:
+            raise ValueError(
+                f"Block {self.block.name!r} has to return a tensor of shape {expected} at "
+                f"{context.name}. Received: {y!r}"
+            )
+        return y
 
     def apply_unit(self, x, filters, name):
         """Applies a unit of the peer, with its own normalisation and activation."""
-        return self.block.apply(x, filters, 3, self.size, Context(name, self.recipe))
+        return self._apply(x, filters, 3, Context(name, self.recipe))
 
     def apply_plain_block(self, x, filters, i):
         """Applies two convolutions, each with normalisation and ReLU."""
@@ -208,7 +220,6 @@ def count_layers(dataset, method, rank=None, recipe="paper", width=100):
     height, image_width, channels = dataset.shape
     rows = []
     for i, filters in enumerate(filters_of(dataset.shape, width), 1):
-        positions = height * image_width
         for name, kernel_size, inputs, first in _list_places(
             block, dataset.shape, i, channels, filters
         ):
@@ -217,8 +228,10 @@ def count_layers(dataset, method, rank=None, recipe="paper", width=100):
                 chosen, size = registry.baseline(), None
             weights = chosen.weights(kernel_size, inputs, filters, size, recipe)
             parameters = sum(count for count, _ in weights)
-            macs = sum(count * scale for count, scale in weights) * positions
-            rows.append((name, parameters, round(macs)))
+            macs = sum(
+                count * _count_positions(scale, height, image_width) for count, scale in weights
+            )
+            rows.append((name, parameters, macs))
             if chosen.replaces != "unit":
                 rows.append((f"{name}_norm", 4 * filters, 0))
         channels, height, image_width = filters, height // 2, image_width // 2
@@ -227,6 +240,11 @@ def count_layers(dataset, method, rank=None, recipe="paper", width=100):
         weights = block.dense_weights(channels, dataset.classes, recipe)
     rows.append(("classes", weights + dataset.classes, weights))
     return pd.DataFrame(rows, columns=["layer", "parameters", "multiply-adds"])
+
+
+def _count_positions(scale, height, width):
+    """Returns at how many positions a weight is applied: see `registry.Block`."""
+    return scale(height, width) if callable(scale) else scale * height * width
 
 
 def _list_places(block, shape, i, channels, filters):

@@ -98,8 +98,9 @@ class Block(Entry):
             `context.recipe` the recipe, `context.normalize(x, name)` the network's batch
             normalisation.
         weights: Function `(kernel_size, channels, filters, size, recipe) -> [(count, scale)]`: how
-            many weights it has, and how often each is applied, per position of its output: 1,
-            1/4 at half the resolution, 0 for biases and normalisation.
+            many weights it has, and how often each is applied, per position of its output: 1, or
+            0 for biases and normalisation. At another resolution `scale` is a function
+            `(height, width) -> positions`, such as `lambda height, width: 1` after pooling all.
         everywhere: Boolean, whether it also replaces the network's first convolution and the 1 × 1
             shortcuts. Defaults to `False`: they stay Conv2D.
         replaces: `"convolution"`, followed by the network's own normalisation and activation, or
@@ -202,6 +203,14 @@ def check_entry(entry):
             "A peer's label has {size} where it has a knob, and only there. "
             f"Received: label={entry.label!r}, knob={entry.knob!r} of {entry.name!r}"
         )
+    if entry.group not in GROUPS:
+        raise ValueError(f"A peer's group is one of {GROUPS}. Received: group={entry.group!r}")
+    if entry.knob is not None and not isinstance(entry.knob, Knob):
+        raise ValueError(f"A peer's knob is a `Knob`. Received: knob={entry.knob!r}")
+    if isinstance(entry, Block) and entry.replaces not in ("convolution", "unit"):
+        raise ValueError(
+            f"A block replaces 'convolution' or 'unit'. Received: replaces={entry.replaces!r}"
+        )
     needed = {
         Block: ("apply", "weights"),
         Method: ("block", "train"),
@@ -211,24 +220,42 @@ def check_entry(entry):
     for field in needed:
         if not getattr(entry, field):
             raise ValueError(f"Peer {entry.name!r} needs `{field}`. Received: {entry!r}")
+    if isinstance(entry, Method) and entry.block.knob and not entry.knob:
+        raise ValueError(
+            f"Method {entry.name!r} needs a knob, since its block has one. "
+            f"Received: block {entry.block.name!r} with {entry.block.knob!r}"
+        )
+
+
+def _check_peers(peers):
+    if not isinstance(peers, tuple):
+        raise ValueError(
+            f"`PEERS` must be a tuple, such as (Block(...),) with its comma. Received: {peers!r}"
+        )
+    for entry in peers:
+        check_entry(entry)
+    return peers
 
 
 def _find_entries():
-    """Returns every peer of this package and of the installed ones, in no order yet."""
+    """Returns pairs of each peer and the place where it was found, in no order yet."""
     import lightlayers.peers
 
     found = []
     for module in pkgutil.iter_modules(lightlayers.peers.__path__):
-        found += importlib.import_module(f"lightlayers.peers.{module.name}").PEERS
+        place = f"lightlayers/peers/{module.name}.py"
+        try:
+            peers = _check_peers(importlib.import_module(f"lightlayers.peers.{module.name}").PEERS)
+        except Exception as error:  # of any kind: it may be a newcomer's first try
+            raise ValueError(f"{place} gives no peers: {error}") from error
+        found += [(entry, place) for entry in peers]
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            peers = point.load()
-            for entry in peers:
-                check_entry(entry)
+            peers = _check_peers(point.load())
         except Exception as error:  # of any kind: it is code of others
             warnings.warn(f"The peers of {point.value} are left out: {error}", stacklevel=2)
             continue
-        found += peers
+        found += [(entry, point.value) for entry in peers]
     return found
 
 
@@ -239,17 +266,19 @@ def entries():
     Raises:
         ValueError: If one is wrong, or two have one name.
     """
-    found = {}
-    for entry in _find_entries():
-        check_entry(entry)
+    found, places = {}, {}
+    for entry, place in _find_entries():
         if entry.name in found:
-            raise ValueError(f"Two peers have one name. Received: name={entry.name!r}")
-        found[entry.name] = entry
+            raise ValueError(
+                f"Two peers have one name: rename one. Received: name={entry.name!r} in "
+                f"{places[entry.name]} and {place}"
+            )
+        found[entry.name], places[entry.name] = entry, place
 
-    def place(entry):
+    def rank_entry(entry):
         return GROUPS.index(entry.group), isinstance(entry, Method)
 
-    return {entry.name: entry for entry in sorted(found.values(), key=place)}
+    return {entry.name: entry for entry in sorted(found.values(), key=rank_entry)}
 
 
 def get(name, size=None):
@@ -264,8 +293,8 @@ def get(name, size=None):
     whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
     if entry.knob and not (whole and size >= 1):
         raise ValueError(
-            f"Method {name!r} needs an integer {entry.knob.name}, at least 1. "
-            f"Received: rank={size!r}"
+            f"Method {name!r} needs an integer {entry.knob.name}, at least 1, as in {name}-2. "
+            f"Received: {entry.knob.name}={size!r}"
         )
     if not entry.knob and size is not None:
         raise ValueError(f"Method {name!r} has no rank. Received: rank={size}")

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import lightlayers.peers
 from lightlayers import costs
 from lightlayers.suite import backend, explorer, networks, plans, recipes, registry, training
 from lightlayers.suite.analysis import tables
@@ -44,8 +45,10 @@ def test_a_peer_tells_who_made_it_and_how_true_it_is(entry):
 
 
 def test_two_peers_look_different_in_figures():
-    markers = [entry.marker for entry in ENTRIES if entry.marker != "*"]
-    assert len(markers) == len(set(markers))
+    names = {}
+    for entry in ENTRIES:
+        names.setdefault(entry.marker, []).append(entry.name)
+    assert [found for found in names.values() if len(found) > 1] == []
 
 
 @alike
@@ -158,6 +161,9 @@ def test_a_cascade_calibrates_on_held_out_images(monkeypatch):
         ({"label": "mine ({size})"}, "label='mine"),
         ({"knob": Knob("rank")}, "label='mine'"),
         ({"apply": None}, "Block"),
+        ({"replaces": "block"}, "replaces='block'"),
+        ({"group": "mine"}, "group='mine'"),
+        ({"knob": "t", "label": "mine ({size})"}, "knob='t'"),
     ],
 )
 def test_a_wrong_entry_is_refused(wrong, received):
@@ -171,6 +177,31 @@ def test_what_is_no_entry_is_refused():
         registry.check_entry(3)
     with pytest.raises(ValueError, match="needs `train`"):
         registry.check_entry(Method(name="mine", label="mine", block=BLOCKS[0]))
+    light = registry.get("lightlayers", 1)
+    with pytest.raises(ValueError, match="needs a knob.*Received: block 'lightlayers'"):
+        registry.check_entry(Method(name="mine", label="mine", block=light, train=halve))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("PEERS = 3", "must be a tuple.*Received: 3"),
+        ("x = 1", "no attribute 'PEERS'"),
+        ("from lightlayers.peers.ghost import PEERS", "ghost' in lightlayers/peers/ghost.py and"),
+    ],
+)
+def test_a_file_that_gives_no_peers_is_named(text, said, tmp_path, monkeypatch):
+    (tmp_path / "zzz.py").write_text(text)
+    paths = [*lightlayers.peers.__path__, str(tmp_path)]
+    monkeypatch.setattr(lightlayers.peers, "__path__", paths)
+    sys.modules.pop("lightlayers.peers.zzz", None)
+    registry.entries.cache_clear()
+    try:
+        with pytest.raises(ValueError, match=said) as found:
+            registry.entries()
+        assert "lightlayers/peers/zzz.py" in str(found.value)
+    finally:
+        registry.entries.cache_clear()
 
 
 # ---------------------------------------------------------------- peers of other packages

@@ -256,6 +256,46 @@ def test_a_unit_brings_its_own_normalisation_and_activation(dataset, monkeypatch
     assert table["multiply-adds"].sum() == sum(counted)
 
 
+@pytest.mark.parametrize(
+    ("returned", "received"),
+    [
+        (lambda x: keras.layers.Concatenate()([x, x]), "shape=.*16"),
+        (lambda x: x[:, 1:], "shape=.*7, 8, 8"),
+        (lambda x: None, "None"),
+    ],
+)
+def test_a_block_that_returns_something_else_is_named(returned, received, monkeypatch):
+    def apply(x, filters, kernel_size, size, context):
+        return returned(context.apply_baseline(x, filters, kernel_size))
+
+    wrong = Block(name="wrong", label="wrong", apply=apply, weights=_count_pair)
+    monkeypatch.setitem(registry.entries(), "wrong", wrong)
+    expected = f"Block 'wrong' has to return .*8, 8, 8.* at block1_conv2. Received: .*{received}"
+    with pytest.raises(ValueError, match=expected):
+        networks.build("digits", "wrong")
+
+
+def test_weights_may_be_applied_at_another_resolution(monkeypatch):
+    def apply(x, filters, kernel_size, size, context):
+        y = context.apply_baseline(x, filters, kernel_size)
+        gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(y)
+        name = f"{context.name}_gate"
+        gate = keras.layers.Conv2D(filters, 1, use_bias=False, name=name)(gate)
+        return keras.layers.Multiply()([y, gate])
+
+    def count(kernel_size, channels, filters, size, recipe):
+        convolution = registry.baseline().weights(kernel_size, channels, filters, size, recipe)
+        return [*convolution, (filters**2, lambda height, width: 1)]
+
+    gated = Block(name="gated", label="gated", apply=apply, weights=count)
+    monkeypatch.setitem(registry.entries(), "gated", gated)
+    network = networks.build("mnist", "gated")
+    table = networks.count_layers("mnist", "gated")
+    assert table["parameters"].sum() == network.count_params()
+    counted = [costs.multiply_adds(layer) for layer in network.layers]
+    assert table["multiply-adds"].sum() == sum(counted)
+
+
 def test_a_body_of_its_own_replaces_the_papers(monkeypatch):
     def body(x, filters, size, context):
         for i, count in enumerate(filters):

@@ -6,6 +6,7 @@ import numpy as np
 
 from lightlayers.suite import backend
 from lightlayers.suite.bench import timing
+from lightlayers.suite.bench.activations import count_activations
 
 # Image size, channels, filters, images of a batch: the paper's, then larger ones. Dense layers
 # have no image size: the paper's ablation, its two heads, larger ones.
@@ -102,7 +103,7 @@ def _measure_shape(shape, random, rate):
         row = {"size": size, "channels": channels, "filters": filters, "images": count}
         row |= {"method": method, "form": form, "rank": rank, "implementation": implementation}
         row |= {"task": task, **times, "multiply_adds": macs, "parameters": layer.count_params()}
-        row["activations"] = 4 * (math.prod(one_image) + costs.activations(layer))
+        row["activations"] = 4 * (math.prod(one_image) + count_activations(layer))
         if task == "forward":
             row["share"] = round(macs * count / rate / (times["low"] / 1000), 4)
         rows.append(row)

@@ -8,6 +8,7 @@ import numpy as np
 
 from lightlayers.suite import backend, networks, recipes
 from lightlayers.suite.bench import timing
+from lightlayers.suite.bench.activations import count_activations
 from lightlayers.suite.training import loops
 
 BATCHES = (1, 256)  # images of a forward pass
@@ -93,9 +94,7 @@ def _count_step_memory(model, batch_size):
     Those are what all layers compute for its images, the weights, and of the weights that are
     trained the gradient and Adam's two moments.
     """
-    from lightlayers import costs
-
-    computed = sum(costs.activations(layer) for layer in model.layers)
+    computed = sum(count_activations(layer) for layer in model.layers)
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     return 4 * (batch_size * computed + model.count_params() + 3 * trained) / 1e6
 

@@ -17,9 +17,8 @@ def check_costs(model):
     Raises:
         ValueError: If the multiply-adds of a layer are not known.
     """
-    from lightlayers import costs
-
-    unknown = [layer for layer in model.layers if costs.multiply_adds(layer) is None]
+    counts, layers = _count_multiply_adds(model)
+    unknown = [layers[path] for path, count in counts.items() if count is None]
     if unknown:
         names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in unknown)
         raise ValueError(
@@ -56,15 +55,23 @@ def make_record(run, history, cross_entropy, accuracy, penalties, right):
 
 def describe_model(model):
     """Returns the parameters and the multiply-adds of a model, for its record."""
-    from lightlayers import costs
-
+    counts, _ = _count_multiply_adds(model)
     return {
         "parameters": {
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
         },
-        "multiply_adds": sum(costs.multiply_adds(layer) for layer in model.layers),
+        "multiply_adds": sum(counts.values()),
     }
+
+
+def _count_multiply_adds(model):
+    """Returns the multiply-adds of all applications of each layer by its path, and the layers."""
+    from lightlayers import costs, graphs
+
+    applications = graphs.applications(model)
+    layers = {path: layer for path, (layer, _) in applications.items()}
+    return costs.count_applications(applications), layers
 
 
 def list_ranks(model):

@@ -55,6 +55,7 @@ class Seed:
 
     def begin(self, stop_from):
         """Begins a training, which may stop early from an epoch of the run on."""
+        self.stop_training = False  # the training before may have ended so
         if self._plateau:
             self._stop = self._start(
                 backend.load().callbacks.EarlyStopping(

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from lightlayers.suite import backend, datasets, networks, plans, recipes
+from lightlayers.suite.registry import Augmentation
 from lightlayers.suite.runs import parse_row
 from lightlayers.suite.training.loops import make_loop
 from lightlayers.suite.training.record import check_costs
@@ -112,7 +113,10 @@ class Session:
         average=None,
         stop_from=0,
     ):
-        """Trains models by the recipe. Each call has an optimiser and a course of the rate anew.
+        """Trains models by the recipe, with an optimiser of its own.
+
+        Where the recipe's rate rises and falls, it does so in each call. Where plateaus lower it,
+        it stays lowered in the next call, unless `rate` is given.
 
         Args:
             models: List of `keras.Model`, one a seed; what is trainable of them is trained.
@@ -128,7 +132,11 @@ class Session:
             average: Float in 0..1, the momentum of the moving average that the weights are
                 replaced by when training ends, or `None`.
             stop_from: Integer, the epoch of the run from which on training may stop early.
+
+        Raises:
+            ValueError: If an argument is none of the above.
         """
+        _check_fit(models, callbacks, augment)
         self.models = models
         first = self._epoch
         last = self.epochs if epochs is None else min(first + epochs, self.epochs)
@@ -139,12 +147,7 @@ class Session:
         rate_of_step = make_rate(schedule, max(1, last - first) * epoch_steps)
         self._make_loop(rate_of_step, average, augment, objective, gradients)
         listeners = [self._start_callbacks(model, callbacks) for model in models]
-        for i, seed in enumerate(self.seeds):
-            seed.begin(stop_from)
-            if not callable(rate_of_step):
-                if rate is not None:
-                    seed.optimizer.learning_rate = np.float32(rate)
-                self._loop.set_rate(i, seed.rate)
+        self._begin_seeds(stop_from, None if callable(rate_of_step) else schedule)
         for epoch in range(first, last):
             self._fit_epoch(augment, listeners, rate_of_step, (epoch + 1 - first) * epoch_steps)
             self._epoch = epoch + 1
@@ -152,7 +155,17 @@ class Session:
                 self._progress(epoch + 1, self.epochs)
             if all(seed.stop_training for seed in self.seeds):
                 break
-        self._end_fit(average)
+        self._end_fit(average if first < last else None)
+
+    def _begin_seeds(self, stop_from, schedule):
+        """Begins a training of each seed; without a schedule the rate is given by step."""
+        for i, seed in enumerate(self.seeds):
+            seed.begin(stop_from)
+            if schedule is None:
+                continue
+            if schedule is not self._schedule:  # it has a rate of its own
+                seed.optimizer.learning_rate = np.float32(schedule.learning_rate)
+            self._loop.set_rate(i, seed.rate)
 
     def _make_loop(self, rate, average, augment, objective, gradients):
         keras = backend.load()
@@ -250,6 +263,8 @@ class Session:
         Args:
             finish: Function `(model) -> model`, or `None`.
         """
+        if not self.models:
+            raise ValueError(f"The method {self.run.method!r} never called `session.fit`.")
         if not finish:
             if self.results is None:
                 self.evaluate()
@@ -271,3 +286,20 @@ class Session:
         images, labels = map(loop.to_device, (self.data.x_test, self.data.y_test))
         right = np.asarray(loop.classify(images)[0]) == self.data.y_test
         return np.asarray(loop.evaluate(images, labels))[0], right
+
+
+def _check_fit(models, callbacks, augment):
+    if not isinstance(models, list):
+        raise ValueError(
+            f"`models` must be a list, as `session.build` returns it. Received: models={models!r}"
+        )
+    if callbacks is not None and not callable(callbacks):
+        raise ValueError(
+            "`callbacks` must be a function that returns callbacks for one model, such as "
+            f"`lambda: [MyCallback()]`. Received: callbacks={callbacks!r}"
+        )
+    if augment is not None and not isinstance(augment, Augmentation):
+        raise ValueError(
+            "`augment` must be a registry.Augmentation, such as Augmentation(flip, draws=1). "
+            f"Received: augment={augment!r}"
+        )

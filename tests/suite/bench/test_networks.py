@@ -1,10 +1,9 @@
 """Networks are timed, their memory and weight files are counted right."""
 
-import keras
 import pytest
 from suite.bench.conftest import ROWS
 
-from lightlayers import LightConv2D, cli, costs
+from lightlayers import cli
 from lightlayers.suite import networks
 from lightlayers.suite.store import Store
 
@@ -36,25 +35,3 @@ def test_networks(planned, tmp_path, capsys):
     for task, unit in (("memory", "megabytes"), ("file", "kilobytes")):
         ratio = found["lightlayers-2", task][unit] / found["conv2d", task][unit]
         assert found["lightlayers-2", task]["ratio"] == pytest.approx(ratio, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("make", "between"),
-    [
-        (lambda: keras.layers.Conv2D(6, 3, padding="same"), 0),
-        (lambda: keras.layers.SeparableConv2D(6, 3, padding="same", depth_multiplier=2), 8),
-        (lambda: LightConv2D(6, 3, padding="same", rank=5), 5),
-        (lambda: LightConv2D(6, 3, padding="same", rank=5, form="spatial"), 5),
-        (lambda: LightConv2D(6, 3, padding="same", rank=5, form="channel"), 5),
-        (
-            lambda: LightConv2D(
-                6, 3, padding="same", rank=5, form="channel", implementation="merged"
-            ),
-            0,
-        ),
-    ],
-)
-def test_activations_count_what_is_between_the_factors(make, between):
-    layer = make()
-    layer(keras.Input((7, 9, 4)))
-    assert costs.activations(layer) == 7 * 9 * (6 + between)

@@ -150,3 +150,41 @@ def test_costs_that_are_not_known_are_told_before_the_first_epoch(session, monke
     )
     with pytest.raises(ValueError, match=r"have to be known.*Received: 'classes' \(Dense\)"):
         session.build()
+
+
+def test_a_stage_without_epochs_leaves_the_weights_alone():
+    session = start_session(epochs=1)
+    models = session.build()
+    session.fit(models)
+    before = weights(models[0])
+    session.fit(models, average=0.9)  # no epoch is left
+    for one, two in zip(before, weights(models[0]), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_an_early_stop_ends_its_stage_alone():
+    session = start_session("paper", epochs=4)
+    models = session.build()
+    session.fit(models, epochs=1)
+    session.seeds[0].stop_training = True
+    session.fit(models)
+    assert len(session.seeds[0].history["loss"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "received"),
+    [
+        ({"callbacks": [1]}, r"callbacks=\[1\]"),
+        ({"augment": len}, "augment=<built-in function len>"),
+    ],
+)
+def test_what_fit_can_not_take_is_refused(session, wrong, received):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        session.fit([], **wrong)
+    with pytest.raises(ValueError, match="must be a list.*Received: models=3"):
+        session.fit(3)
+
+
+def test_a_method_that_trains_nothing_is_refused(session):
+    with pytest.raises(ValueError, match="'conv2d' never called `session.fit`"):
+        session.finish(None)
