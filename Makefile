@@ -42,7 +42,7 @@ test-jax: .venv/installed  ## the tests of layers, peers and benchmarks pass on 
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
 	    tests/test_layers.py tests/test_factorization.py tests/test_costs.py tests/test_conversion.py \
 	    tests/test_graphs.py tests/test_pruning.py tests/peers tests/suite/bench \
-	    tests/suite/test_golden.py
+	    tests/suite/training/test_session.py tests/suite/test_golden.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \

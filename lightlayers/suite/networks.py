@@ -133,7 +133,7 @@ def build(dataset, method, rank=None, recipe="paper", width=100):
 
     Source: arXiv 2101.02268, section 4.2 and figure 3, corrected by tables 1 to 4.
     """
-    block = registry.get(method, rank).block
+    block = registry.get_block(method, rank)
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
     dataset = datasets.get(dataset)
     keras = backend.load()
@@ -211,7 +211,7 @@ def count_layers(dataset, method, rank=None, recipe="paper", width=100):
     """
     import pandas as pd
 
-    block = registry.get(method, rank).block
+    block = registry.get_block(method, rank)
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
     dataset = datasets.get(dataset)
     if block.network:

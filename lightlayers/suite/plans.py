@@ -138,7 +138,14 @@ def fit_row(dataset, row, recipe, budget):
     method, rank, width = parse_row(row)
     if width != 100:
         raise ValueError(f"A budget chooses the width: leave it out. Received: {row!r}")
-    search_size = rank is None and registry.get(method, 1 if _has_knob(method) else None).knob
+    entry = registry.get(method, rank) if rank else registry.find(method)
+    if getattr(entry, "chooses_ranks", False):
+        raise ValueError(
+            f"The rank of {method!r} names its budget, that of the paper's network at that K: give "
+            f"a row such as {method}-3. Received: {row!r}"
+        )
+    registry.get_block(method, rank or (1 if entry.knob else None))  # refuses rows of several
+    search_size = entry.knob is not None and rank is None
 
     def count(number):
         size, percent = (number, 100) if search_size else (rank, number)
@@ -149,7 +156,7 @@ def fit_row(dataset, row, recipe, budget):
             f"The least that {row!r} has on {dataset} is {count(1):,} parameters. "
             f"Received: budget={budget}"
         )
-    best = _find_largest(lambda number: count(number) <= budget)
+    best = _find_largest(count, budget)
     return write_row(method, best) if search_size else write_row(method, rank, best)
 
 
@@ -158,20 +165,21 @@ def fit_rows(dataset, rows, recipe, budget):
     return [fit_row(dataset, row, recipe, budget) for row in _check_list("rows", rows)]
 
 
-def _has_knob(method):
-    entry = registry.entries().get(method)
-    return bool(entry and entry.knob)
-
-
-def _find_largest(fits, most=1000):
-    """Returns the largest integer that fits, if all below it do; `most` ends the search."""
+def _find_largest(count, budget, most=1000):
+    """Returns the least number with the largest count within a budget, if counts never fall."""
     low, high = 1, most
     while low < high:
         middle = (low + high + 1) // 2
-        if fits(middle):
+        if count(middle) <= budget:
             low = middle
         else:
             high = middle - 1
+    while low > 1 and count(low - 1) == count(low):  # where a larger size changes nothing more
+        low -= 1
+    if low == most:
+        raise ValueError(
+            f"It is more than the largest row looked at has. Received: budget={budget}"
+        )
     return low
 
 

@@ -8,7 +8,6 @@ packages in the group `lightlayers.peers` give their peers as a tuple `PEERS`.
 import functools
 import importlib
 import importlib.metadata
-import numbers
 import pkgutil
 import re
 import warnings
@@ -96,7 +95,7 @@ class Block(Entry):
         apply: Function `(x, filters, kernel_size, size, context) -> tensor`, made of Keras layers.
             `context.name` is the name for its layer or the prefix for the names of several,
             `context.recipe` the recipe, `context.normalize(x, name)` the network's batch
-            normalisation.
+            normalisation, `context.apply_baseline(x, filters, kernel_size)` its Conv2D.
         weights: Function `(kernel_size, channels, filters, size, recipe) -> [(count, scale)]`: how
             many weights it has, and how often each is applied, per position of its output: 1, or
             0 for biases and normalisation. At another resolution `scale` is a function
@@ -123,11 +122,11 @@ class Block(Entry):
 
     @property
     def block(self):
-        """Itself: a method has the block that its network starts with here."""
+        """The block itself. A `Method` has a field of this name."""
         return self
 
     def train(self, session):
-        """Trains as most peers are trained: all epochs, one after the other."""
+        """Trains the network for all epochs of the run."""
         session.fit(session.build())
 
 
@@ -138,7 +137,8 @@ class Method(Entry):
     Args:
         block: The `Block` that its network starts with.
         train: Function `(session) -> finish`, the procedure. `finish` takes the trained model and
-            returns the one that is evaluated; `None` leaves it as it is.
+            returns the one that is evaluated; `None` leaves it as it is. `session.evaluate`
+            evaluates the trained one instead.
         chooses_ranks: Boolean, whether each layer gets a rank of its own, which records keep.
         seeds_together: Boolean, whether several seeds can be trained in one program.
     """
@@ -154,7 +154,7 @@ class Compression(Entry):
     """A way of making a trained network smaller.
 
     Args:
-        base: String, the row that is compressed; it is trained first.
+        base: String, the row whose network is trained in the same run, then compressed.
         compress: Function `(session, model) -> model`.
         bits: Function `(model) -> integer`, what the weights take.
     """
@@ -175,7 +175,7 @@ class Cascade(Entry):
     """Several networks of which an image takes as few as it needs.
 
     Args:
-        members: Tuple of rows, which are trained first.
+        members: Tuple of rows, whose networks are trained in the same run, one by one.
         calibrate: Function `(models, images, labels) -> state`, on held-out images.
         predict: Function `(models, state, images) -> (probabilities, multiply_adds)`.
     """
@@ -211,12 +211,21 @@ def check_entry(entry):
         raise ValueError(
             f"A block replaces 'convolution' or 'unit'. Received: replaces={entry.replaces!r}"
         )
+    if isinstance(entry, Block) and entry.everywhere and entry.replaces == "unit":
+        raise ValueError(
+            "A unit can't replace the first convolution and the shortcuts. Received: "
+            f"everywhere=True, replaces='unit' of {entry.name!r}"
+        )
+    if isinstance(entry, Cascade) and entry.knob:
+        raise ValueError(f"A cascade has no knob. Received: knob={entry.knob!r}")
     needed = {
         Block: ("apply", "weights"),
         Method: ("block", "train"),
         Compression: ("base", "compress", "bits"),
         Cascade: ("members", "calibrate", "predict"),
     }[type(entry)]
+    if getattr(entry, "network", None):
+        needed = ()
     for field in needed:
         if not getattr(entry, field):
             raise ValueError(f"Peer {entry.name!r} needs `{field}`. Received: {entry!r}")
@@ -269,10 +278,11 @@ def entries():
     found, places = {}, {}
     for entry, place in _find_entries():
         if entry.name in found:
-            raise ValueError(
-                f"Two peers have one name: rename one. Received: name={entry.name!r} in "
-                f"{places[entry.name]} and {place}"
-            )
+            message = f"Received: name={entry.name!r} in {places[entry.name]} and {place}"
+            if not place.endswith(".py"):  # of another package
+                warnings.warn(f"The second of two peers is left out. {message}", stacklevel=2)
+                continue
+            raise ValueError(f"Two peers have one name: rename one. {message}")
         found[entry.name], places[entry.name] = entry, place
 
     def rank_entry(entry):
@@ -281,16 +291,39 @@ def entries():
     return {entry.name: entry for entry in sorted(found.values(), key=rank_entry)}
 
 
+def find(name):
+    """Returns the peer of a name, whatever its size.
+
+    Raises:
+        ValueError: If there is no such peer.
+    """
+    if name not in entries():
+        raise ValueError(f"Unknown method. Expected one of {sorted(entries())}. Received: {name!r}")
+    return entries()[name]
+
+
+def get_block(name, size=None):
+    """Returns the block that the network of a peer is built of.
+
+    Raises:
+        ValueError: If the peer is made of other rows, as a compression or a cascade is.
+    """
+    entry = get(name, size)
+    if not isinstance(entry, Block | Method):
+        raise ValueError(
+            f"{entry.label} has no network of its own: it is made of other rows. Received: {name!r}"
+        )
+    return entry.block
+
+
 def get(name, size=None):
     """Returns the peer of a name, having checked that the size fits it.
 
     Raises:
         ValueError: If there is no such peer, or its size is missing or too much.
     """
-    if name not in entries():
-        raise ValueError(f"Unknown method. Expected one of {sorted(entries())}. Received: {name!r}")
-    entry = entries()[name]
-    whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+    entry = find(name)
+    whole = isinstance(size, int) and not isinstance(size, bool)
     if entry.knob and not (whole and size >= 1):
         raise ValueError(
             f"Method {name!r} needs an integer {entry.knob.name}, at least 1, as in {name}-2. "

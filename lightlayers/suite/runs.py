@@ -66,6 +66,11 @@ class Run:
         if self.seed >= 2**32:
             raise ValueError(f"`seed` must be below 2**32, as NumPy's. Received: seed={self.seed}")
         check_integer("width", self.width, least=1)
+        if self.width != USUAL_WIDTH and not isinstance(entry, registry.Block | registry.Method):
+            raise ValueError(
+                "The width of such a row is that of the rows that it is made of: leave it out. "
+                f"Received: method={self.method!r}, width={self.width}"
+            )
         epochs = recipe.schedule(self.dataset).epochs
         if self.epochs is not None:
             epochs = check_integer("epochs", self.epochs, least=1)

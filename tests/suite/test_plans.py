@@ -111,3 +111,22 @@ def test_the_papers_own_rows_fit_their_own_budget():
 def test_a_budget_that_no_row_can_hold(row, budget, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         plans.fit_row("digits", row, "paper", budget)
+
+
+def test_a_budget_is_refused_where_the_rank_names_one():
+    with pytest.raises(ValueError, match="names its budget.*automatic-3.*Received: 'automatic'"):
+        plans.fit_row("cifar10", "automatic", "corrected", 20557)
+
+
+def test_of_sizes_that_change_nothing_the_least_is_taken():
+    # From the rank on at which nothing is saved, each convolution is dense.
+    row = plans.fit_row("digits", "spatial", "corrected", 10**6)
+    larger = Run.from_row("digits", f"spatial-{Run.from_row('digits', row).rank + 1}", "corrected")
+    rank = Run.from_row("digits", row).rank
+    counts = [
+        networks.count_parameters("digits", "spatial", size, "corrected")
+        for size in (rank - 1, rank, larger.rank)
+    ]
+    assert counts[0] < counts[1] == counts[2]
+    with pytest.raises(ValueError, match="No row is that large. Received: budget=10"):
+        plans.fit_row("digits", "conv2d", "corrected", 10**9)

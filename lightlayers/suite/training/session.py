@@ -9,7 +9,7 @@ import numpy as np
 
 from lightlayers.suite import backend, datasets, networks, plans, recipes
 from lightlayers.suite.registry import Augmentation
-from lightlayers.suite.runs import parse_row
+from lightlayers.suite.runs import check_integer, parse_row
 from lightlayers.suite.training.loops import make_loop
 from lightlayers.suite.training.record import check_costs
 from lightlayers.suite.training.schedules import Seed, make_rate
@@ -123,7 +123,7 @@ class Session:
             epochs: Positive integer. Defaults to all that are left; never more.
             rate: Float, the learning rate. Defaults to the recipe's.
             callbacks: Function without arguments that returns Keras callbacks for one model, or
-                `None`. Of theirs `on_train_begin` and `on_epoch_end` are called.
+                `None`. Their `on_train_begin` and `on_epoch_end` are called; they can't end it.
             augment: `registry.Augmentation`, or `None`.
             objective: Function `(labels, outputs, images) -> losses` of `keras.ops`, one for each
                 image. Defaults to the cross-entropy. Penalties are added.
@@ -136,7 +136,7 @@ class Session:
         Raises:
             ValueError: If an argument is none of the above.
         """
-        _check_fit(models, callbacks, augment)
+        _check_fit(models, epochs, callbacks, augment)
         self.models = models
         first = self._epoch
         last = self.epochs if epochs is None else min(first + epochs, self.epochs)
@@ -231,14 +231,14 @@ class Session:
                 "seconds": seconds,
             }
             seed.end_epoch(self._epoch, logs)
-            if not callable(rate):
-                self._loop.set_rate(i, seed.rate)
             if seed.stop_training:
                 seed.state = state
             for callback in listeners[i]:
-                callback.on_epoch_end(self._epoch)
+                callback.on_epoch_end(self._epoch, logs)
             if listeners[i]:
-                self._loop.update(i)
+                self._loop.update(i)  # the optimiser's rate is as it was taken again
+            if not callable(rate):
+                self._loop.set_rate(i, seed.rate)
 
     def _end_fit(self, average):
         """Leaves in each model the weights of its last epoch, which the authors evaluate too."""
@@ -252,13 +252,15 @@ class Session:
                 self._loop.update(i)
 
     def evaluate(self):
-        """Evaluates the models as they are on the test set. Else what a method returns is."""
+        """Evaluates the models now. Without this call, what the procedure returns is evaluated."""
         images, labels = map(self._loop.to_device, (self.data.x_test, self.data.y_test))
         self.results = np.asarray(self._loop.evaluate(images, labels))
         self.right = np.asarray(self._loop.classify(images)) == self.data.y_test
 
-    def finish(self, finish):
-        """Replaces the models by what a procedure makes of them, and evaluates these.
+    def finish_models(self, finish):
+        """Replaces the models by what a procedure makes of them.
+
+        They are evaluated, unless the procedure has called `evaluate`.
 
         Args:
             finish: Function `(model) -> model`, or `None`.
@@ -288,7 +290,9 @@ class Session:
         return np.asarray(loop.evaluate(images, labels))[0], right
 
 
-def _check_fit(models, callbacks, augment):
+def _check_fit(models, epochs, callbacks, augment):
+    if epochs is not None:
+        check_integer("epochs", epochs, least=1)
     if not isinstance(models, list):
         raise ValueError(
             f"`models` must be a list, as `session.build` returns it. Received: models={models!r}"

@@ -111,7 +111,7 @@ def train_seeds(runs, progress=None, keep=None):
 def _train_networks(runs, entry, progress, keep):
     """Returns the records of networks of one row, one a seed, without their origin."""
     session = Session(runs, progress)
-    session.finish(entry.train(session))
+    session.finish_models(entry.train(session))
     records = []
     for i, model in enumerate(session.models):
         seed, penalties = session.seeds[i], float(sum(model.losses))

@@ -35,7 +35,8 @@ class Cluster:
         self.folder, self.processes = folder, []
         self.file = folder / "scheduler.json"
         self.start("scheduler", "--port", "0", "--scheduler-file", self.file, "--no-dashboard")
-        wait_for(self.file.exists, 30)
+        # It is there before it is written.
+        wait_for(lambda: self.file.exists() and self.file.read_text().strip().endswith("}"), 30)
         self.address = json.loads(self.file.read_text())["address"]
         self.workers = [self.worker(i) for i in range(workers)]
 

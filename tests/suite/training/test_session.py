@@ -137,7 +137,7 @@ def test_what_a_method_makes_of_its_model_is_evaluated(session):
         model.get_layer("classes").kernel.assign(keras.ops.zeros((32, 10)))
         return model
 
-    session.finish(scramble)
+    session.finish_models(scramble)
     probabilities = keras.ops.convert_to_numpy(session.models[0](session.data.x_test[:5] / 255))
     assert np.ptp(probabilities, axis=0).max() < 1e-6
     assert session.results[0][1] == pytest.approx(session.right[0].mean(), abs=1e-6) != 1
@@ -187,4 +187,25 @@ def test_what_fit_can_not_take_is_refused(session, wrong, received):
 
 def test_a_method_that_trains_nothing_is_refused(session):
     with pytest.raises(ValueError, match="'conv2d' never called `session.fit`"):
-        session.finish(None)
+        session.finish_models(None)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX trains seeds together")
+def test_seeds_together_have_augmentations_of_their_own():
+    def dim(images, labels, draws):
+        return images * keras.ops.cast(draws[:, :1, None, None], images.dtype), labels
+
+    hook = {"augment": Augmentation(dim, draws=2), "average": 0.9}
+    runs = [
+        Run("digits", "conv2d", recipe="corrected", seed=seed, epochs=1, train_size=140)
+        for seed in (1, 2)
+    ]
+    both, alone = Session(runs), Session(runs[1:])
+    for session in (both, alone):
+        session.fit(session.build(), **hook)
+    np.testing.assert_allclose(
+        both.seeds[1].history["loss"], alone.seeds[0].history["loss"], rtol=1e-3
+    )
+    assert both.seeds[0].history["loss"] != both.seeds[1].history["loss"]
+    for one, two in zip(weights(both.models[1]), weights(alone.models[0]), strict=True):
+        np.testing.assert_allclose(one, two, rtol=0.05, atol=5e-3)
