@@ -174,12 +174,10 @@ def _find_largest(count, budget, most=1000):
             low = middle
         else:
             high = middle - 1
+    if low == most and count(most) > count(most // 2):
+        raise ValueError(f"No row is that large. Received: budget={budget}")
     while low > 1 and count(low - 1) == count(low):  # where a larger size changes nothing more
         low -= 1
-    if low == most:
-        raise ValueError(
-            f"It is more than the largest row looked at has. Received: budget={budget}"
-        )
     return low
 
 
