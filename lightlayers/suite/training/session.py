@@ -84,15 +84,7 @@ class Session:
             ValueError: If what the network costs can't be told.
         """
         keras = backend.load()
-        method, rank, width = (
-            parse_row(row)
-            if row
-            else (
-                self.run.method,
-                self.run.rank,
-                self.run.width,
-            )
-        )
+        method, rank, width = parse_row(row or self.run.row)
         models = []
         for run in self.runs:
             keras.utils.set_random_seed(run.seed)
