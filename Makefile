@@ -40,7 +40,7 @@ test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 
 test-jax: .venv/installed  ## the tests of layers, peers and benchmarks pass on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
-	    tests/test_layers.py tests/test_factorization.py tests/test_costs.py tests/test_conversion.py \
+	    tests/test_layers.py tests/test_factorization.py tests/test_conversion.py \
 	    tests/test_graphs.py tests/test_pruning.py tests/peers tests/suite/bench \
 	    tests/suite/training/test_session.py tests/suite/test_golden.py
 
