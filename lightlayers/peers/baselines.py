@@ -1,12 +1,14 @@
 """Keras' own layers, which the paper compares with."""
 
+import functools
+
 from lightlayers.suite.registry import Block
 
 
-def _apply_conv2d(x, filters, kernel_size, size, context):
+def _apply_layer(x, filters, kernel_size, size, context, name):
     import keras
 
-    layer = keras.layers.Conv2D(
+    layer = getattr(keras.layers, name)(
         filters,
         kernel_size,
         padding="same",
@@ -18,19 +20,6 @@ def _apply_conv2d(x, filters, kernel_size, size, context):
 
 def _count_conv2d(kernel_size, channels, filters, size, recipe):
     return [(kernel_size**2 * channels * filters, 1), (filters * recipe.conv_bias, 0)]
-
-
-def _apply_separableconv2d(x, filters, kernel_size, size, context):
-    import keras
-
-    layer = keras.layers.SeparableConv2D(
-        filters,
-        kernel_size,
-        padding="same",
-        use_bias=context.recipe.conv_bias,
-        name=context.name,
-    )
-    return layer(x)
 
 
 def _count_separableconv2d(kernel_size, channels, filters, size, recipe):
@@ -45,7 +34,7 @@ CONV2D = Block(
     group="Keras",
     marker="s",
     baseline=True,
-    apply=_apply_conv2d,
+    apply=functools.partial(_apply_layer, name="Conv2D"),
     weights=_count_conv2d,
     everywhere=True,
 )
@@ -56,7 +45,7 @@ SEPARABLECONV2D = Block(
     fidelity="faithful",
     group="Keras",
     marker="D",
-    apply=_apply_separableconv2d,
+    apply=functools.partial(_apply_layer, name="SeparableConv2D"),
     weights=_count_separableconv2d,
     everywhere=True,
 )
