@@ -38,11 +38,12 @@ lint: .venv/installed  ## code and notebooks are in style
 test-tensorflow: .venv/installed  ## every test passes on TensorFlow
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist worksteal tests
 
-test-jax: .venv/installed  ## the tests of layers, peers and benchmarks pass on JAX
+test-jax: .venv/installed  ## the tests of layers, peers and training pass on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax .venv/bin/pytest -n $(PROCESSES) --dist worksteal \
 	    tests/test_layers.py tests/test_factorization.py tests/test_conversion.py \
-	    tests/test_graphs.py tests/test_pruning.py tests/peers tests/suite/bench \
-	    tests/suite/training/test_session.py tests/suite/test_golden.py
+	    tests/test_graphs.py tests/test_pruning.py tests/peers \
+	    tests/suite/training/test_session.py tests/suite/test_golden.py \
+	    tests/suite/bench/test_together.py tests/suite/bench/test_activations.py
 
 test-notebooks: .venv/installed  ## the notebooks run, and give what they show
 	$(ONE_THREAD) KERAS_BACKEND=tensorflow .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
@@ -58,7 +59,7 @@ test-browser: .venv/installed  ## the notebooks run in JupyterLab in Chromium
 test-oldest:  ## the notebooks and factors on the oldest Keras and TensorFlow that we promise, as on Colab
 	$(call python,$(PYTHON) python3.12 python3.11 python3,13) -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install -q --disable-pip-version-check -e ".[suite,dask,test]" \
-	    keras==3.10.0 tensorflow-cpu==2.19.0
+	    keras==3.11.3 tensorflow-cpu==2.19.0
 	PATH="$(CURDIR)/build/oldest/bin:$$PATH" $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \
 	    tests/test_factorization.py tests/test_pruning.py
 	PATH="$(CURDIR)/build/oldest/bin:$$PATH" $(ONE_THREAD) KERAS_BACKEND=tensorflow python -m pytest \

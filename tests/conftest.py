@@ -9,6 +9,10 @@ import pytest
 
 # The tests compile hundreds of small programs and run most of them once: half of JAX's time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# What one test or process has compiled, the others load: a third of the rest.
+PROGRAMS = pathlib.Path(__file__).parents[1] / "build" / "jax-programs"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(PROGRAMS))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 ON_JAX = os.environ.get("KERAS_BACKEND") == "jax"
 if ON_JAX:
     import jax
@@ -42,6 +46,13 @@ def forget_programs(programs):
     if programs.count > MOST_PROGRAMS:
         jax.clear_caches()
         programs.count = 0
+
+
+@pytest.fixture
+def one_block(monkeypatch):
+    """The networks have one block of their three: a third to compile."""
+    filters = "lightlayers.suite.networks.filters_of"
+    monkeypatch.setattr(filters, lambda shape, width=100: (8,))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lightlayers.suite.runs import Run
 GUIDE = pathlib.Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 
-def test_the_worked_example_trains_and_has_the_weights_that_it_tells(monkeypatch):
+def test_the_worked_example_trains_and_has_the_weights_that_it_tells(monkeypatch, one_block):
     code = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)[1]
     names = {}
     exec(code, names)  # noqa: S102 (the example's own code)

@@ -16,7 +16,7 @@ JAX = keras.backend.backend() == "jax"
 
 
 def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
-    size = {"train_size": 285, "test_size": 29}  # one shape of batches, as below
+    size = {"train_size": 142, "test_size": 14}  # one shape of batches, as below
     record = training.train(Run("digits", "automatic", 3, "corrected", epochs=4, **size))
     assert 6135 - 2 * 3 * 64 < record["parameters"]["total"] <= 6135
     assert len(record["ranks"]) == 6 and min(record["ranks"].values()) >= 1
@@ -25,7 +25,7 @@ def test_a_run_with_found_ranks_keeps_to_the_papers_parameters():
 
 def test_a_run_converted_halfway_keeps_to_the_papers_parameters_and_learns_on():
     # In whole batches, and with as many images to test on as are held out: one shape each.
-    size = {"train_size": 285, "test_size": 29}
+    size = {"train_size": 142, "test_size": 14}
     whole = training.train(Run("digits", "conv2d", None, "corrected", epochs=3, **size))
     record = training.train(Run("digits", "product", 1, "corrected", epochs=6, **size))
     assert record["parameters"]["total"] <= 2649 < whole["parameters"]["total"]
@@ -62,7 +62,7 @@ def test_runs_do_not_stop_before_their_ranks_are_chosen_and_plateaus_go_on(metho
         return steps
 
     monkeypatch.setattr(session, "make_loop", loop)
-    record = training.train(Run("digits", method, 1, "hasty", train_size=320))
+    record = training.train(Run("digits", method, 1, "hasty", train_size=142))
     rates = record["history"]["learning_rate"]
     assert 6 < len(rates) <= 12 and record["parameters"]["total"] <= 2649
     assert rates[5] < 1e-7 and (np.diff(rates) <= 0).all()

@@ -19,17 +19,19 @@ SETTINGS = [
     ("digits", "separableconv2d", "paper"),
     ("digits", "lightlayers-2", "paper"),
     ("digits", "lightlayers-2", "corrected"),
-    ("digits", "channel-3", "corrected"),
+    ("digits", "channel-2", "corrected"),
     ("digits", "spatial-3", "product-l2"),
-    ("digits", "automatic-1", "corrected"),
-    ("digits", "greedy-1", "corrected"),
+    ("digits", "automatic-2", "corrected"),
+    ("digits", "greedy-2", "corrected"),
     ("colours", "lightlayers-1", "paper"),
 ]
+# JAX compiles for ten seconds for each: the others differ by their layers alone.
+CHECKED = SETTINGS if backend.name() == "tensorflow" else [SETTINGS[i] for i in (0, 3, 5, 7, 8)]
 
 
 def trained(dataset, row, recipe):
     """The parts of a record that are computed; two epochs, so that ranks are found halfway."""
-    limit = 640 if dataset == "digits" else 64
+    limit = 96 if dataset == "digits" else 64
     (run,) = plans.plan(dataset, [row], [42], recipe, epochs=2, limit=limit)
     record = training.train(run)
     history = {name: record["history"][name] for name in ("loss", "val_loss", "learning_rate")}
@@ -54,7 +56,7 @@ def own_data(tmp_path_factory):
     datasets.forget_own()
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=" ".join)
+@pytest.mark.parametrize("setting", CHECKED, ids=" ".join)
 def test_a_run_gives_what_it_gave(setting):
     expected = json.loads(FILE.read_text())[backend.name()][" ".join(setting)]
     found = trained(*setting)
