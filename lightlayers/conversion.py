@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from lightlayers import costs, graphs, ranks
-from lightlayers.layers import LightConv2D, LightDense, LightLayer
+from lightlayers.base import LightLayer
+from lightlayers.layers import LightConv2D, LightDense
 from lightlayers.substitution import (
     FORMS,
     find_obstacle,

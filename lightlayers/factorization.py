@@ -75,16 +75,7 @@ def split(kernel, rank, form, groups=1):
 
 
 def merge(factor_1, factor_2, form, groups=1):
-    """Returns the dense kernel that two factors of a linear form stand for.
-
-    Args:
-        factor_1: Tensor or array, the first factor.
-        factor_2: Tensor or array, the second factor.
-        form: `"dense"`, `"channel"` or `"spatial"`.
-        groups: Integer, the groups of the convolution. Defaults to `1`.
-
-    Returns:
-        A tensor `(inputs, units)`, or `(kernel_height, kernel_width, channels // groups, filters)`.
+    """Returns the dense kernel that two factors stand for, a tensor: `split` the other way.
 
     Example:
 
@@ -117,9 +108,6 @@ def squared_norm(factor_1, factor_2, form, groups=1):
 
     `||U V||² = Σ (UᵀU) ∘ (V Vᵀ)`, with the factors as matrices: two products of `rank` × `rank`
     numbers instead of one kernel. The arguments are those of `merge`.
-
-    Returns:
-        A scalar tensor.
 
     Example:
 
@@ -168,8 +156,7 @@ def start(shapes, dense_shape, initializer, start_from, form, groups=1):
         initializer: Keras initialiser of that kernel.
         start_from: `"spectral"`, the nearest factors of one draw, or `"variance"`, independent
             normal factors whose product has the draw's mean square.
-        form: `"dense"`, `"channel"` or `"spatial"`.
-        groups: Integer, the groups of the convolution. Defaults to `1`.
+        form, groups: As in `split`.
 
     Returns:
         Two callables `(shape, dtype) -> tensor`.

@@ -1,6 +1,6 @@
 """A model's graph: its layers, the model built anew with others, and its optimiser's state.
 
-With `layers` the only module that knows Keras' private side.
+With `base` the only module that knows Keras' private side.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import warnings
 import keras
 from keras.src.models import Functional
 
-from lightlayers.layers import LightLayer
+from lightlayers.base import LightLayer
 
 _GRAPHS = (keras.Sequential, Functional)
 _CALLS = [graph.call for graph in _GRAPHS]
@@ -32,8 +32,11 @@ def _get_inputs(model, path="", subclassed=False):
     if not (known if subclassed else type(model) in _GRAPHS):
         where = f" (layer {path!r})" if path else ""
         raise ValueError(
-            "Only Sequential and functional models can be rebuilt; convert the layers of a "
-            f"subclassed one by from_dense and from_conv2d. Received: {type(model).__name__}{where}"
+            "Only Sequential and functional models can be rebuilt. Write a subclassed one anew, "
+            "with LightDense, or LightConv2D of form 'spatial', in its __init__, and build it. "
+            "Then give it the trained weights, layer by layer: new.head.set_weights("
+            "from_dense(old.head, rank).get_weights()), of a Conv2D by from_conv2d. "
+            f"Received: {type(model).__name__}{where}"
         )
     if not hasattr(model, "inputs"):
         raise ValueError(f"Build the model first. Received: {model!r}")
@@ -203,7 +206,8 @@ def _check_compilation(model):
 def rebuild(model, replace):
     """Returns a built model anew, with the layers that `replace` gives and all other weights.
 
-    It is compiled if the given one was, with a fresh optimiser.
+    It is compiled if the given one was, with a fresh optimiser, which spares the same weights from
+    decay.
 
     Args:
         model: Built Sequential or functional `keras.Model`, which stays as it is.
@@ -211,7 +215,7 @@ def rebuild(model, replace):
     """
     applications(model)  # refuses what can't be rebuilt
     _check_compilation(model)
-    copies = []
+    copies, replaced = [], []
 
     def clone(layer):
         new = replace(layer)
@@ -219,6 +223,8 @@ def rebuild(model, replace):
             new = copy_layer(layer)
             copies.append((layer, new))
             _copy_vocabularies(layer, new)
+        else:
+            replaced.append((layer, new))
         return new
 
     # A new model takes the global policy, and so does its optimizer, which scales the loss or not.
@@ -235,6 +241,7 @@ def rebuild(model, replace):
         if model.compiled:
             # Only now: an optimiser may start from copies of the weights.
             rebuilt.compile_from_config(model.get_compile_config())
+            _copy_exclusions(model.optimizer, rebuilt.optimizer, copies + replaced)
     finally:
         keras.config.set_dtype_policy(policy)
     return rebuilt
@@ -270,6 +277,31 @@ def find_slots(optimizer, variable):
     return [slot for slot in found if slot.shape == variable.shape]
 
 
+def _find_origins(old, new):
+    """Returns pairs of a weight of a new layer and those of the old one that it stands for."""
+    before, after = _list_variables(old), _list_variables(new)
+    if type(old) is type(new):
+        return [(twin, [weight]) for weight, twin in zip(before, after, strict=True)]
+    names = [weight.name for weight in after]
+    # The factors of a kernel, or the kernel of two factors, have names of their own.
+    others = [weight for weight in before if weight.name not in names]
+    return [(twin, [x for x in before if x.name == twin.name] or others) for twin in after]
+
+
+def _copy_exclusions(old, new, layers):
+    """Lets an optimiser spare from decay what another does, by pairs of old and new layers.
+
+    No configuration says which weights those are.
+    """
+    pairs = [pair for layer, twin in layers for pair in _find_origins(layer, twin)]
+    for source, target in zip(_list_optimizers(old), _list_optimizers(new), strict=True):
+        spared = set()
+        for twin, origins in pairs:
+            if origins and not any(map(source._use_weight_decay, origins)):
+                spared.add(target._var_key(twin))
+        target._exclude_from_weight_decay = spared
+
+
 def carry_optimizer(old, new, cut):
     """Gives the optimiser of a rebuilt model the state of the given model's.
 
@@ -281,21 +313,10 @@ def carry_optimizer(old, new, cut):
         cut: Function `(value, variable) -> array`, of a value with the shape of an old variable the
             part that the new one has, and the whole value where `variable` is `None`.
     """
-    if not old.compiled:
-        return
-    twins = list(zip(_list_variables(old), _list_variables(new), strict=True))
-    optimizers = _list_optimizers(old.optimizer), _list_optimizers(new.optimizer)
-    for source, target in zip(*optimizers, strict=True):
-        # Which weights an optimiser does not decay is in no configuration.
-        names = getattr(source, "_exclude_from_weight_decay", ())
-        spared = [pair[1] for pair in twins if source._var_key(pair[0]) in names]
-        target._exclude_from_weight_decay = {target._var_key(each) for each in spared}
-        pattern = getattr(source, "_exclude_from_weight_decay_pattern", None)
-        target._exclude_from_weight_decay_pattern = pattern
-    if not old.optimizer.built:
+    if not old.compiled or not old.optimizer.built:
         return
     pairs, known = [], set()
-    for source, target in twins:
+    for source, target in zip(_list_variables(old), _list_variables(new), strict=True):
         slots, others = find_slots(old.optimizer, source), find_slots(new.optimizer, target)
         known.update(map(id, (*slots, *others)))
         # Not strict: what was frozen since compilation has slots in the old one only.

@@ -1,53 +1,12 @@
 """LightDense and LightConv2D: Dense and Conv2D whose kernel is two small factors."""
 
-import copy
-import functools
-import math
-import numbers
-
 import keras
 from keras import ops
 
-from lightlayers import factorization
+from lightlayers.base import LightLayer, check_choice, check_positive_integer, copy_initializer
 
 FORMS = ("paper", "channel", "spatial")
 IMPLEMENTATIONS = ("factored", "merged", "auto")
-FACTOR_INITIALIZERS = ("independent", "spectral", "variance")
-
-
-def check_positive_integer(name, value):
-    """Returns an argument as an `int`, and refuses what is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(
-            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
-        )
-    return int(value)
-
-
-def _check_choice(name, value, known):
-    if value not in known:
-        raise ValueError(
-            f"Argument `{name}` must be one of {', '.join(map(repr, known))}. "
-            f"Received: {name}={value!r}"
-        )
-    return value
-
-
-def _copy_initializer(initializer):
-    """Returns a copy that draws other numbers. One Keras initialiser draws the same ones again."""
-    seed = getattr(initializer, "seed", None)
-    if not isinstance(initializer, keras.initializers.Initializer) or seed is None:
-        return initializer
-    if isinstance(seed, keras.random.SeedGenerator):
-        return initializer  # it moves on with each draw, and a copy would start over
-    # Not by its configuration: a class of the user's may not say how it is made.
-    other = copy.copy(initializer)
-    given = getattr(initializer, "_init_seed", seed)
-    if isinstance(given, int):
-        [other.seed] = factorization.other_seeds(given, 1)
-    elif given is not seed:  # Keras drew the seed itself, and does so again
-        other.seed = keras.initializers.RandomNormal().seed
-    return other
 
 
 def _check_paper_form(factor_initializer, product_regularizer, implementation):
@@ -64,130 +23,6 @@ def _check_paper_form(factor_initializer, product_regularizer, implementation):
             )
 
 
-class _ProductPenalty(keras.regularizers.Regularizer):
-    """The penalties that a layer's first factor carries: its own, and that of the product."""
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def __call__(self, factor_1):
-        layer, scale = self.layer, self.layer.product_scale
-        factors = factor_1, layer.factor_2, layer.form, layer.groups
-        if type(layer.product_regularizer) is keras.regularizers.L2:  # a subclass may differ
-            norm = factorization.squared_norm(*factors)
-            penalty = layer.product_regularizer.l2 * scale**2 * norm
-        else:
-            penalty = layer.product_regularizer(factorization.merge(*factors) * scale)
-        if layer.kernel_regularizer:
-            penalty = penalty + layer.kernel_regularizer(factor_1)
-        return penalty
-
-
-class LightLayer:
-    """What `LightDense` and `LightConv2D` share: two factors, saving, and what is refused."""
-
-    form = "dense"
-    groups = 1
-    implementation = "factored"
-    product_scale = 1.0  # by which the product of the factors is multiplied
-    intermediate_activation = staticmethod(keras.activations.linear)
-    intermediate_bias = None
-
-    # Keras' own would save one merged kernel and lose the factors.
-    save_own_variables = keras.layers.Layer.save_own_variables
-    load_own_variables = keras.layers.Layer.load_own_variables
-
-    def _refuse_arguments(self, kwargs):
-        for name in ("lora_rank", "lora_alpha", "quantization_config"):
-            if kwargs.pop(name, None) is not None:
-                self._refuse_adapter(name)
-
-    def _refuse_adapter(self, received, error=TypeError):
-        name = type(self).__name__
-        raise error(
-            f"{name} has a kernel of two trained factors already, and takes no LoRA or "
-            f"quantisation. Received: {received!r}. Set `rank`, or use "
-            f"keras.layers.{name.removeprefix('Light')} instead."
-        )
-
-    def enable_lora(self, rank=None, *_, **__):
-        self._refuse_adapter("enable_lora")
-
-    def quantize(self, mode=None, *_, **__):
-        # Model.quantize warns of such layers, leaves them as they are, and goes on.
-        self._refuse_adapter("quantize", NotImplementedError)
-
-    def _set_options(self, rank, factor_initializer, product_regularizer):
-        # Keras' Conv2D keeps its number of image axes in `rank`, and reads it in build() and
-        # call() alone, which are ours: the name is free for the field's word.
-        self.rank = check_positive_integer("rank", rank)
-        self.factor_initializer = _check_choice(
-            "factor_initializer", factor_initializer, FACTOR_INITIALIZERS
-        )
-        self.product_regularizer = keras.regularizers.get(product_regularizer)
-
-    def _add_factors(self, shapes):
-        if getattr(self, "quantization_mode", None):
-            self._refuse_adapter(self.dtype_policy.name)
-        initializer, penalty = self.kernel_initializer, self.kernel_regularizer
-        if self.factor_initializer == "independent":
-            starts = initializer, _copy_initializer(initializer)
-        else:
-            dense = self.dense_kernel_shape, initializer, self.factor_initializer
-            starts = factorization.start(shapes, *dense, self.form, self.groups)
-        # Keras adds up the penalties of single weights: the product's comes with its first.
-        first = _ProductPenalty(self) if self.product_regularizer else penalty
-        add = functools.partial(self.add_weight, constraint=self.kernel_constraint)
-        self.factor_1 = add(shapes[0], starts[0], regularizer=first, name="factor_1")
-        self.factor_2 = add(shapes[1], starts[1], regularizer=penalty, name="factor_2")
-
-    def _add_bias(self, name, size, initializer):
-        limits = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
-        return self.add_weight((size,), initializer, name=name, **limits)
-
-    @property
-    def kernel(self):
-        """The dense kernel that the factors stand for, shaped as Keras' layer has it."""
-        if not self.built:
-            raise AttributeError("You must build the layer before accessing `kernel`.")
-        if self.form == "paper":
-            raise AttributeError(
-                "Form 'paper' stands for no single kernel: two convolutions with an "
-                "activation between them. Its weights are `factor_1` and `factor_2`."
-            )
-        kernel = factorization.merge(self.factor_1, self.factor_2, self.form, self.groups)
-        return kernel if self.product_scale == 1 else kernel * self.product_scale
-
-    @property
-    def break_even_rank(self):
-        """Integer, the smallest rank at which the factors hold no fewer weights than the kernel."""
-        per_rank = self.parameters_per_rank
-        return math.ceil(math.prod(self.dense_kernel_shape) / per_rank)
-
-    @property
-    def parameters_per_rank(self):
-        """Integer, the weights that each rank adds. In form `"paper"` the first bias has some."""
-        if not self.built:
-            raise AttributeError("Build the layer before asking what a rank costs.")
-        weights = math.prod(self.factor_1.shape) + math.prod(self.factor_2.shape)
-        biases = 0 if self.intermediate_bias is None else self.groups
-        return weights // self.rank + biases
-
-    def _add_bias_and_activate(self, x):
-        x = self._shift(x, self.bias)
-        return x if self.activation is None else self.activation(x)
-
-    def _shift(self, x, bias):
-        return x if bias is None else ops.add(x, bias)
-
-    def get_config(self):
-        config = super().get_config()
-        config.pop("quantization_config", None)
-        config |= {"rank": self.rank, "factor_initializer": self.factor_initializer}
-        product_regularizer = keras.regularizers.serialize(self.product_regularizer)
-        return config | {"product_regularizer": product_regularizer}
-
-
 @keras.saving.register_keras_serializable(package="lightlayers")
 class LightDense(LightLayer, keras.layers.Dense):
     """Dense layer whose kernel is the product of two factors of rank `rank`.
@@ -198,17 +33,11 @@ class LightDense(LightLayer, keras.layers.Dense):
     its own networks use `rank=8` and `scale="paper"`.
 
     Args:
-        units: Positive integer, dimensionality of the output space.
-        activation: Activation function to use. Defaults to `None` (linear).
-        use_bias: Boolean, whether the layer uses a bias vector. Defaults to `True`.
+        units, activation, use_bias, bias_initializer, bias_regularizer, activity_regularizer,
+            bias_constraint: As in `keras.layers.Dense`.
         kernel_initializer: Initializer of each factor, or of the dense kernel they stand for (see
             `factor_initializer`). Defaults to `"glorot_uniform"`.
-        bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
-        kernel_regularizer: Regularizer of each factor. Defaults to `None`.
-        bias_regularizer: Regularizer of the bias. Defaults to `None`.
-        activity_regularizer: Regularizer of the output. Defaults to `None`.
-        kernel_constraint: Constraint on each factor. Defaults to `None`.
-        bias_constraint: Constraint on the bias. Defaults to `None`.
+        kernel_regularizer, kernel_constraint: Of each factor. Default to `None`.
         rank: Positive integer, the number of columns of the first factor and of rows of the
             second. From `break_even_rank` on it saves nothing. Defaults to `8`.
         scale: `None`, or `"paper"`: as in the authors' code each factor is multiplied by
@@ -220,9 +49,6 @@ class LightDense(LightLayer, keras.layers.Dense):
         product_regularizer: Regularizer of the dense kernel that the factors stand for; `"l2"` is
             computed without forming it (Frobenius decay). Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
-
-    Input shape: `(batch_size, ..., inputs)`.
-    Output shape: `(batch_size, ..., units)`.
 
     Raises:
         ValueError: If an argument is none of the above.
@@ -266,7 +92,7 @@ class LightDense(LightLayer, keras.layers.Dense):
         limits = kernel_constraint, bias_constraint
         super().__init__(units, activation, use_bias, *starts, *penalties, *limits, **kwargs)
         self._set_options(rank, factor_initializer, product_regularizer)
-        self.scale = _check_choice("scale", scale, (None, "paper"))
+        self.scale = check_choice("scale", scale, (None, "paper"))
         if scale and factor_initializer != "independent":
             raise ValueError(
                 "scale='paper' belongs to the paper's own start. Use "
@@ -315,25 +141,15 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
     their order and meaning. The paper calls `rank` k.
 
     Args:
-        filters: Positive integer, the number of output channels.
-        kernel_size: Integer or pair of integers, height and width in pixels.
-        strides: Integer or pair of integers, in pixels. Defaults to `(1, 1)`.
-        padding: `"valid"` or `"same"`. Defaults to `"valid"`.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras' own setting.
-        dilation_rate: Integer or pair of integers, in pixels. Defaults to `(1, 1)`.
-        groups: Positive integer; every group has a kernel of rank `rank` of its own. Defaults to
-            `1`.
-        activation: Activation function of the output. Defaults to `None` (linear).
+        filters, kernel_size, strides, padding, data_format, dilation_rate, activation,
+            activity_regularizer: As in `keras.layers.Conv2D`.
+        groups: As in Conv2D; every group has a kernel of rank `rank` of its own.
         use_bias: Boolean, whether the layer uses bias vectors: one, and in form `"paper"` a second
             between the factors. Defaults to `True`.
-        kernel_initializer: Initializer of each factor, or of the dense kernel they stand for (see
-            `factor_initializer`). Defaults to `"glorot_uniform"`.
-        bias_initializer: Initializer of the biases. The authors' code draws them by
-            `"glorot_uniform"`. Defaults to `"zeros"`.
-        kernel_regularizer: Regularizer of each factor. The authors' code has
-            `keras.regularizers.L2(1e-4)`. Defaults to `None`.
-        bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint: As in
-            `LightDense`, of both biases. Default to `None`.
+        kernel_initializer, kernel_regularizer, kernel_constraint: As in `LightDense`. The authors'
+            code has the regularizer `keras.regularizers.L2(1e-4)`.
+        bias_initializer, bias_regularizer, bias_constraint: As in Conv2D, of both biases. The
+            authors' code draws them by `"glorot_uniform"`.
         rank: Positive integer, the number of channels between the two convolutions (of each
             group). From `break_even_rank` on it saves nothing. Defaults to `8`.
         form: `"paper"`, `"channel"` or `"spatial"`. Defaults to `"paper"`.
@@ -350,14 +166,6 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
             `break_even_rank` on, where the factors save nothing, and factored below it. Form
             `"paper"` is always factored. Defaults to `"auto"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
-
-    Input shape: `(batch_size, height, width, channels)`, or with `"channels_first"`
-    `(batch_size, channels, height, width)`.
-    Output shape: that of `keras.layers.Conv2D` for the same arguments.
-
-    Raises:
-        ValueError: If an argument is none of the above.
-        TypeError: If LoRA or quantisation is asked for.
 
     Example:
 
@@ -407,9 +215,9 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         limits = kernel_constraint, bias_constraint
         common = activation, use_bias, *starts, *penalties, *limits
         super().__init__(filters, *places, *common, **kwargs)
-        self.form = _check_choice("form", form, FORMS)
+        self.form = check_choice("form", form, FORMS)
         self._set_options(rank, factor_initializer, product_regularizer)
-        self.implementation = _check_choice("implementation", implementation, IMPLEMENTATIONS)
+        self.implementation = check_choice("implementation", implementation, IMPLEMENTATIONS)
         if intermediate_activation == "auto":
             intermediate_activation = "relu" if form == "paper" else None
         if form == "paper":
@@ -441,7 +249,7 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
         if self.use_bias:
             if self.form == "paper":
                 self.intermediate_bias = self._add_bias(
-                    "intermediate_bias", width, _copy_initializer(self.bias_initializer)
+                    "intermediate_bias", width, copy_initializer(self.bias_initializer)
                 )
             self.bias = self._add_bias("bias", self.filters, self.bias_initializer)
         self.input_spec = keras.layers.InputSpec(min_ndim=4, axes={axis: channels})
@@ -479,12 +287,6 @@ class LightConv2D(LightLayer, keras.layers.Conv2D):
 
     def _convolve(self, x, kernel, arguments):
         return ops.conv(x, kernel, data_format=self.data_format, **arguments)
-
-    def _shift(self, x, bias):
-        if bias is not None and self.data_format == "channels_first":
-            # Keras' ops.add on TensorFlow adds it along the width where that has its size.
-            return x + ops.reshape(bias, (1, -1, 1, 1))
-        return super()._shift(x, bias)
 
     def get_config(self):
         between = None

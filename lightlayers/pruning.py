@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from lightlayers import costs, graphs
-from lightlayers.layers import LightLayer, check_positive_integer
+from lightlayers.base import LightLayer, check_positive_integer
 from lightlayers.ranks import limits_of
 
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from lightlayers import factorization, graphs
-from lightlayers.layers import LightConv2D, LightDense, LightLayer
+from lightlayers.base import LightLayer
+from lightlayers.layers import LightConv2D, LightDense
 
 FORMS = ("channel", "spatial")
 _SHARED = (
@@ -142,9 +143,6 @@ def from_conv2d(layer, rank, form="spatial"):
         layer: Built `keras.layers.Conv2D`, which stays as it is.
         rank: Positive integer.
         form: `"spatial"` or `"channel"`, see `LightConv2D`. Defaults to `"spatial"`.
-
-    Raises:
-        ValueError: If the layer can't be converted, or has no such rank.
 
     Example:
 

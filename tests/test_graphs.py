@@ -36,6 +36,28 @@ def test_adapted_layers_inside_others_keep_what_they_learned(wrap):
         np.testing.assert_allclose(predicted(act(model), x), expected, atol=1e-5)
 
 
+def lighten(model):
+    return convert(model, [{"layer": "dense", "form": "", "rank": 2}])
+
+
+@pytest.mark.parametrize("act", [unchanged, lighten, merge, squeeze])
+@pytest.mark.parametrize("by", ["var_list", "var_names"])
+def test_what_an_optimiser_spares_from_decay_is_spared_in_the_new_model(act, by):
+    parts = [layers.Dense(6, name="dense"), LightDense(6, rank=2), layers.LayerNormalization()]
+    model = keras.Sequential([keras.Input((6,)), *parts])
+    spared = [v for v in model.weights if v.name not in ("bias", "beta")]
+    names = [v.name for v in spared]
+    optimizer = keras.optimizers.AdamW(1.0, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(**{by: {"var_list": spared, "var_names": names}[by]})
+    model.compile(optimizer, "mse")
+    new = act(model)
+    for variable in new.weights:
+        variable.assign(np.ones(variable.shape))
+    new.optimizer.apply([keras.ops.zeros(v.shape) for v in new.weights], new.weights)
+    decayed = {v.name for v in new.weights if (numpy(v) != 1).all()}
+    assert decayed == {"bias", "beta"}
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="lookups are TensorFlow's")
 def test_vocabularies_inside_others_are_kept():
     inputs, x = keras.Input((2,), dtype="int64"), np.array([[3, 5], [9, 4]])

@@ -154,6 +154,18 @@ def test_the_readme_names_what_is_run():
     assert set(re.findall(r"(?:^ *|`)make ([.a-z-]+)", readme, re.M)) <= targets
 
 
+def test_the_oldest_keras_that_is_tested_is_the_least_that_is_installed():
+    (keras,) = (each for each in map(Requirement, PROJECT["dependencies"]) if each.name == "keras")
+    assert re.findall(r"keras==([\d.]+)", read("Makefile")) == [str(keras.specifier)[2:]]
+
+
+def test_actions_are_pinned_by_commit():
+    used = re.findall(r"uses: (.+)", read(".github/workflows/tests.yml"))
+    assert (
+        used and [x for x in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", x)] == []
+    )
+
+
 def test_tracked_files_are_small_and_name_no_machine():
     tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).split("\0")
     files = [ROOT / name for name in tracked if (ROOT / name).is_file()]

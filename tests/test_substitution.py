@@ -144,6 +144,41 @@ def test_the_papers_form_stands_for_no_kernel():
         to_conv2d(built(layers.Conv2D(5, 3), 7, 7, 3))
 
 
+@keras.saving.register_keras_serializable()
+class Branched(keras.Model):
+    """A model with a call of its own, light where a rank is given."""
+
+    def __init__(self, rank=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rank = rank
+        if rank is None:
+            self.conv, self.head = layers.Conv2D(4, 3), layers.Dense(5)
+        else:
+            self.conv = LightConv2D(4, 3, rank=rank, form="spatial")
+            self.head = LightDense(5, rank=rank)
+
+    def call(self, x):
+        return self.head(layers.Flatten()(self.conv(x)))
+
+    def get_config(self):
+        return super().get_config() | {"rank": self.rank}
+
+
+def test_a_subclassed_model_becomes_light_as_the_error_says(tmp_path):
+    x = random(2, 6, 6, 2)
+    old, new = Branched(), Branched(rank=4)
+    old(x), new(x)
+    with pytest.raises(ValueError, match=r"new.head.set_weights\(from_dense\(old.head, rank\)"):
+        convert(old, [])
+    new.head.set_weights(from_dense(old.head, 4).get_weights())
+    new.conv.set_weights(from_conv2d(old.conv, 4).get_weights())
+    assert kernel_error(old.head, new.head) == pytest.approx(tail(old.head, 4, "dense"), rel=1e-4)
+    assert kernel_error(old.conv, new.conv) == pytest.approx(tail(old.conv, 4, "spatial"), rel=1e-4)
+    new.save(tmp_path / "new.keras")
+    again = keras.saving.load_model(tmp_path / "new.keras")
+    np.testing.assert_allclose(predicted(again, x), predicted(new, x), atol=1e-6)
+
+
 @pytest.mark.parametrize("conv", [True, False])
 def test_an_activation_with_weights_is_copied_with_them(conv):
     kind = layers.Conv2D(6, 1, activation=layers.PReLU(), name="acted")

@@ -5,28 +5,50 @@ They work with .keras files, and but for `export` need nothing of the suite's pa
 
 import json
 import pathlib
+import re
 import warnings
 
 import click
+import numpy as np
 
 from lightlayers import ranks
-from lightlayers.cli.options import parse_names, parse_positive
+from lightlayers.cli.options import parse_factor, parse_names, parse_positive
 from lightlayers.suite import backend, datasets, exporting
+from lightlayers.suite.files import write_file
 
 
-def _load_model(file):
+def _load_model(file, compiled=False):
     keras = backend.load()
     from lightlayers import layers, normalization  # noqa: F401, their layers are then registered
 
     try:
-        return keras.saving.load_model(file, compile=False)
+        with warnings.catch_warnings():  # of an optimiser's state: the new model's is fresh
+            warnings.filterwarnings("ignore", "Skipping variable loading")
+            return keras.saving.load_model(file, compile=compiled)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"{file} can't be loaded as a Keras model: {reason}") from None
+        raise ValueError(
+            f"{file} can't be loaded as a Keras model: {_find_reason(error)}"
+        ) from None
+
+
+def _load_compiled_model(file):
+    """Returns a model as it was compiled, or not compiled if that can't be loaded, and says so."""
+    try:
+        return _load_model(file, compiled=True)
+    except ValueError as error:
+        model = _load_model(file)
+        print(f"{error}\nWithout what it was compiled with it can. The new model is not compiled.")
+        return model
+
+
+def _find_reason(error):
+    """Returns the line of Keras' message that names what is wrong: the error in the others."""
+    inner = re.split(r"Exception encountered: |Example error message.*:\n", str(error).strip())[-1]
+    return inner.strip().partition("\n")[0].partition(" Full object config:")[0]
 
 
 def _save_model(model, target):
-    model.save(target)
+    write_file(target, model.save)
     print(f"{target}: {model.count_params():,} parameters")
 
 
@@ -104,7 +126,7 @@ def convert(model, plan, to):
     """PLAN.json is what `lightlayers plan` wrote."""
     target = _check_target(to, ".keras", model)
     rows = _read_plan(plan)
-    loaded = _load_model(model)
+    loaded = _load_compiled_model(model)
     from lightlayers import conversion
 
     _save_model(conversion.convert(loaded, rows), target)
@@ -127,7 +149,7 @@ def _read_plan(file):
 def merge(model, to):
     """Says which layers have no plain form."""
     target = _check_target(to, ".keras", model)
-    loaded = _load_model(model)
+    loaded = _load_compiled_model(model)
     from lightlayers import conversion
 
     with warnings.catch_warnings(record=True) as caught:
@@ -141,7 +163,7 @@ def merge(model, to):
 
 @click.command()
 @click.argument("model", metavar="MODEL.keras")
-@click.option("--data", required=True, help="Data set that calibrates and compares.")
+@click.option("--data", required=True, help="Data set or FILE.npz that calibrates and compares.")
 @click.option(
     "--formats", type=parse_names, metavar="FORMATS", help="Such as float32,dynamic,int8,onnx."
 )
@@ -152,23 +174,57 @@ def merge(model, to):
     default=200,
     help="For comparison (default: 200).",
 )
+@click.option(
+    "--scale",
+    type=parse_factor,
+    metavar="FACTOR",
+    help="Of the stored pixels, as Keras' Rescaling has it: 1/255, say; 1 for pixels as they are.",
+)
+@click.option("--offset", type=parse_factor, metavar="NUMBER", help="Added after --scale.")
 @click.option("--to", metavar="DIR", default=".", help="Folder of the files.")
-def export(model, data, formats, images, to):
-    """Compares the files with the model on images of the data set."""
+def export(model, data, formats, images, scale, offset, to):
+    """Compares the files with the model on images of the data set.
+
+    The model takes one image and gives class probabilities. How its pixels are scaled is found
+    out by its accuracy, and said.
+    """
+    if offset is not None and scale is None:
+        raise ValueError(f"--offset needs --scale. Received: --offset {offset:g}")
+    formats = formats or exporting.available()
     loaded = _load_model(model)
-    if not loaded.built:
-        raise ValueError(f"Build the model before it is saved. Received: {model}")
-    part = datasets.load(data).limited(images, images)
-    test, calibration = part.x_test / 255, part.x_train / 255
-    sizes = zip(loaded.input_shape, test.shape, strict=False)
-    if len(loaded.input_shape) != 4 or any(size not in (None, given) for size, given in sizes):
-        raise ValueError(
-            f"The model takes images of shape {loaded.input_shape[1:]}. "
-            f"Received: --data {data}, whose images are {test.shape[1:]}"
-        )
-    table = exporting.export(loaded, to, test, formats, calibration)
-    print(table.to_string(index=False))
+    exporting.check(loaded, formats)
+    known = datasets.read_labelled(data) if data.endswith(".npz") else datasets.load(data)
+    calibration, calibration_labels = _sample(loaded, known.x_train, known.y_train, images)
+    test, labels = _sample(loaded, known.x_test, known.y_test, images)
+    classes = loaded.output_shape[1]
+    if (largest := max(labels.max(), calibration_labels.max())) >= classes:
+        raise ValueError(f"The model has {classes} classes. Received: label {largest} in {data}")
+    if scale is None:
+        scale, offset = _find_scale(loaded, calibration, calibration_labels)
+    test, calibration = (part * scale + (offset or 0) for part in (test, calibration))
+    table = exporting.export(loaded, to, test, formats, calibration, labels)
+    print(table.drop(columns="at chance").to_string(index=False))
     disagreements = exporting.disagreements(table)
     for disagreement in disagreements:
         print(f"WRONG  {disagreement}")
     return 1 if disagreements else 0
+
+
+def _sample(model, images, labels, count):
+    """Returns some images, in the shape that a model takes, and their labels."""
+    # Drawn: a file may be sorted by class. Always the same, so that results can be compared.
+    chosen = np.random.default_rng(0).permutation(len(images))[:count]
+    return exporting.shape_images(model, images[chosen]), labels[chosen]
+
+
+def _find_scale(model, images, labels):
+    """Returns the scale and offset of pixels with which a model is best, and says so."""
+    if images.dtype.kind == "f":
+        print("Assumed scale of the pixels: 1, as they are floats. Say --scale if it is another.")
+        return 1, 0
+    accuracies = exporting.measure_scales(model, images, labels)
+    best, *others = sorted(accuracies, key=accuracies.get, reverse=True)
+    print(f"Assumed scale of the pixels: {best} (accuracy {accuracies[best]:.3f} in training).")
+    tried = ", ".join(f"{name} ({accuracies[name]:.3f})" for name in others)
+    print(f"Others that are usual: {tried}. Say --scale if it is another.")
+    return exporting.SCALES[best]

@@ -1,5 +1,7 @@
 """Options, arguments and checks that several commands share."""
 
+import math
+
 import click
 
 from lightlayers.suite import datasets, plans
@@ -27,6 +29,18 @@ def parse_positive(text):
     if not text.isdecimal() or int(text) < 1:
         raise click.BadParameter(f"expected an integer, at least 1. Received: {text}")
     return int(text)
+
+
+def parse_factor(text):
+    """Returns a number, which may be written as a fraction such as 1/255."""
+    numerator, slash, denominator = str(text).partition("/")
+    try:
+        factor = float(numerator) / (float(denominator) if slash else 1)
+    except (ValueError, ZeroDivisionError):
+        factor = math.nan
+    if not math.isfinite(factor):
+        raise click.BadParameter(f"expected a number, such as 1/255. Received: {text}")
+    return factor
 
 
 # The parameter `store` of a command: a `Store` over the folder that the user names.

@@ -43,6 +43,51 @@ def test_a_model_is_not_written_over(tmp_path, capsys):
     assert file.read_text() == "mine"
 
 
+def compiled(keras, **arguments):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")])
+    model.compile(**arguments)
+    return model
+
+
+def test_a_model_is_compiled_as_it_was_or_it_is_said(tmp_path, capsys):
+    keras = backend.load()
+    file, plan, light, dense = (tmp_path / f"{name}.keras" for name in ("a", "plan", "b", "c"))
+    plan.write_text('[{"layer": "dense", "form": "", "rank": 1}]')
+    compiled(keras, optimizer=keras.optimizers.Lion(0.5), loss="mae").save(file)
+    assert cli.main(["convert", str(file), str(plan), "--to", str(light)]) == 0
+    assert cli.main(["merge", str(light), "--to", str(dense)]) == 0
+    for each in (light, dense):
+        model = keras.saving.load_model(each)
+        assert (model.loss, type(model.optimizer)) == ("mae", keras.optimizers.Lion)
+        assert float(model.optimizer.learning_rate) == 0.5
+    assert "not compiled" not in capsys.readouterr().out
+
+    def unregistered(labels, outputs):
+        return keras.ops.mean(labels - outputs)
+
+    compiled(keras, loss=unregistered).save(file)
+    assert cli.main(["convert", str(file), str(plan), "--to", str(light)]) == 0
+    assert not keras.saving.load_model(light).compiled
+    said = capsys.readouterr().out
+    assert "'unregistered'" in said and "The new model is not compiled" in said
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_class_that_is_not_known_is_named(functional, tmp_path, capsys):
+    keras = backend.load()
+
+    class Unknown(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((4,)), Unknown()])
+    if functional:
+        model = keras.Model(model.inputs, model.outputs)
+    model.save(tmp_path / "a.keras")
+    said = refused(capsys, "merge", tmp_path / "a.keras", "--to", tmp_path / "b.keras")
+    assert "Could not locate class 'Unknown'" in said
+
+
 def test_models_are_planned_and_converted_without_the_suites_packages(tmp_path):
     keras = backend.load()
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(32, 3)])
