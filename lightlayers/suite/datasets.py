@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from lightlayers.suite import backend
+from lightlayers.suite import backend, files
 from lightlayers.suite.images import (
     KEYS,
     Data,
@@ -17,6 +17,7 @@ from lightlayers.suite.images import (
     fingerprint,
     read,
     read_arrays,
+    read_labelled,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "own_names",
     "read",
+    "read_labelled",
 ]
 
 VARIABLE = "LIGHTLAYERS_DATA"
@@ -51,6 +53,8 @@ class Dataset:
         train_size: Integer, images.
         test_size: Integer, images.
         fingerprint: String, a digest of the images and labels: see `fingerprint`.
+        ordered_fingerprint: String, the same of their order: it decides what is held out, and what
+            the first images are.
         mean: Tuple of floats by channel, of the training pixels in 0..1 but for the held-out tenth.
         deviation: Tuple of floats, their standard deviation.
         schedule: String, the data set whose schedule it takes.
@@ -64,6 +68,7 @@ class Dataset:
     train_size: int = 0
     test_size: int = 0
     fingerprint: str = ""
+    ordered_fingerprint: str = ""
     mean: tuple = (0.5,)
     deviation: tuple = (0.25,)
     schedule: str = ""
@@ -111,6 +116,7 @@ _KNOWN = (
         train_size=1437,
         test_size=360,
         fingerprint="c340e972ed26c6f8",
+        ordered_fingerprint="8794064c38c92c85",
         mean=(0.3054,),
         deviation=(0.3755,),
         schedule="digits",
@@ -123,6 +129,7 @@ _KNOWN = (
         train_size=60000,
         test_size=10000,
         fingerprint="371dcf9d9371581f",
+        ordered_fingerprint="d3b99ceecc83217c",
         mean=(0.1307,),
         deviation=(0.3082,),
         schedule="mnist",
@@ -135,6 +142,7 @@ _KNOWN = (
         train_size=60000,
         test_size=10000,
         fingerprint="6d175d83ae0f53ca",
+        ordered_fingerprint="bd8868a2473aab65",
         mean=(0.2857,),
         deviation=(0.3529,),
         schedule="fashion_mnist",
@@ -147,6 +155,7 @@ _KNOWN = (
         train_size=50000,
         test_size=10000,
         fingerprint="6213ad2ff44c7af5",
+        ordered_fingerprint="75b27e83aa3624ba",
         mean=(0.4915, 0.4821, 0.4464),
         deviation=(0.2472, 0.2437, 0.2617),
         schedule="cifar10",
@@ -159,6 +168,7 @@ _KNOWN = (
         train_size=50000,
         test_size=10000,
         fingerprint="33847932370c7e81",
+        ordered_fingerprint="100c50893ada41f1",
         mean=(0.5072, 0.4866, 0.4410),
         deviation=(0.2673, 0.2564, 0.2760),
         schedule="cifar100",
@@ -224,6 +234,7 @@ def add(path, taken=()):
         raise ValueError(f"Two files of one name: rename one. Received: {other} and {path}")
     data = read(path)
     load.cache_clear()
+    digest = fingerprint(data, ordered=True)
     like = "mnist" if data.x_train.shape[-1] == 1 else "cifar10"
     DATASETS[name] = Dataset(
         name,
@@ -231,7 +242,8 @@ def add(path, taken=()):
         tuple(map(str, range(int(data.y_train.max()) + 1))),
         len(data.y_train),
         len(data.y_test),
-        fingerprint(data, ordered=True),
+        digest,  # it has no other order
+        digest,
         schedule=like,
         table=like,
         file=path,
@@ -298,20 +310,39 @@ def load(name):
     elif name == "digits":
         source, data = "scikit-learn's digits", check_arrays("digits", _load_digits())
     elif path is not None and path.exists():
-        source, data = str(path), check_arrays(path, read_arrays(path))
+        return _load_file(dataset, path)
     elif path is not None and not path.parent.is_dir():
         raise DataError(f"{VARIABLE} names no folder. Received: {VARIABLE}={folder!r}")
     else:
         source = f"keras.datasets.{name}"
         data = check_arrays(source, _load_from_keras(name))
-    found = fingerprint(data, dataset.own)
+    _check_identity(dataset, source, data)
+    return data
+
+
+def _check_identity(dataset, source, data):
+    """Checks that images and labels are those of a data set, in its order."""
+    if fingerprint(data, ordered=True) == dataset.ordered_fingerprint:
+        return
+    name, found = dataset.name, fingerprint(data, dataset.own)
     if found != dataset.fingerprint:
         raise DataError(
             f"{source} is not the {name} that the results belong to: expected fingerprint "
             f"{dataset.fingerprint}. Received: {found}. Replace it by the original."
         )
     if (shape := data.x_train.shape[1:]) != dataset.shape:
-        raise DataError(f"{source}: expected images of {dataset.shape}. Received: {shape}")
+        raise DataError(f"{source}: expected images of {dataset.shape}. Received: {shape}.")
+    raise DataError(f"{source} has the images of {name} in another order. Trainings depend on it.")
+
+
+def _load_file(dataset, path):
+    """Returns a known data set from a file, or says how to get the right file."""
+    try:
+        data = check_arrays(path, read_arrays(path))
+        _check_identity(dataset, path, data)
+    except DataError as error:
+        remedy = f"Move it away, then run: lightlayers data export DIR --names {dataset.name}"
+        raise DataError(f"{str(error).rstrip('.')}. {remedy}") from None
     return data
 
 
@@ -330,11 +361,5 @@ def export(name, folder):
     """
     data = load(name)
     target = pathlib.Path(folder, f"{name}.npz")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{name}-{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, **dataclasses.asdict(data))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_file(target, lambda path: np.savez_compressed(path, **dataclasses.asdict(data)))
     return target

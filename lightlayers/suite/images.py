@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
-import zipfile
-import zlib
 
 import numpy as np
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LABELS = 2**16  # as many as the fingerprint tells apart
+_DENSITY = 200  # bytes of an array in one byte of the file: images come nowhere near
+_HARMLESS = 1e8  # bytes of an array that may be as dense as it likes
+_TOPS = (1, 255, 4095, 65535)  # the largest values that pixels are usually stored with
 
 
 class DataError(Exception):
@@ -62,22 +63,33 @@ def read_arrays(path):
     try:
         # Never unpickle what lies in a data folder. NumPy leaves a broken file open: open it here.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in KEYS}
-    except KeyError:
-        raise DataError(f"{path} lacks one of the arrays {', '.join(KEYS)}.") from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = "it holds pickled objects, or is none" if "pickle" in str(error) else error
+            if missing := set(KEYS).difference(archive.files):
+                raise ValueError(f"it lacks {', '.join(sorted(missing))} of {', '.join(KEYS)}")
+            _check_density(archive.zip)
+            arrays = {key: archive[key] for key in KEYS}
+    except Exception as error:  # a broken file raises whatever its broken bytes lead to
+        reason = str(error) or type(error).__name__
+        if "pickle" in reason:
+            reason = "it holds pickled objects, or is none"
         raise DataError(f"{path} can't be read as an .npz file ({reason}).") from None
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{path}: expected an array {key}.npy. Received: other bytes")
+    return arrays
+
+
+def _check_density(archive):
+    """Refuses a file that is small and would fill the memory, before anything is unpacked."""
+    for member in archive.infolist():
+        if member.file_size > max(_HARMLESS, _DENSITY * member.compress_size):
+            sizes = f"{member.file_size / 1e9:.1f} GB from {member.compress_size / 1e6:.1f} MB"
+            raise ValueError(f"no images compress so far. Received: {member.filename}, {sizes}")
 
 
 def check_arrays(name, arrays):
     """Returns the `Data` of four arrays; `name` says in errors where they are from."""
     for key, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.integer) or array.ndim < 1:
-            raise DataError(
-                f"{name}: expected integers in {key}. Received: {array.dtype}, shape {array.shape}"
-                + ("; np.unique(y, return_inverse=True) numbers classes" if key[0] == "y" else "")
-            )
+        _check_numbers(name, key, array)
     images = {
         key: array[..., None] if array.ndim == 3 else array
         for key, array in arrays.items()
@@ -86,18 +98,49 @@ def check_arrays(name, arrays):
     labels = {}
     for split in ("train", "test"):
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if not len(x):
+            raise DataError(f"{name}: expected images in x_{split}. Received: none")
         if y.shape not in ((len(x),), (len(x), 1)):
             raise DataError(
                 f"{name}: expected one label for each of the {len(x)} images in y_{split}. "
                 f"Received: shape {y.shape}; of one-hot labels take y.argmax(axis=1)"
             )
-        if len(y) and not 0 <= y.min() <= y.max() < _LABELS:
+        if not 0 <= y.min() <= y.max() < _LABELS:
             raise DataError(
                 f"{name}: expected labels of 0 to {_LABELS - 1:,} in y_{split}. "
                 f"Received: {y.min()} to {y.max()}"
             )
         labels[f"y_{split}"] = y.reshape(-1).astype("int32")
     return Data(**images, **labels)
+
+
+def _check_numbers(name, key, array):
+    """Checks that labels are integers, and images numbers."""
+    kinds, expected, remedy = "biuf", "numbers", ""
+    if key.startswith("y"):
+        kinds, expected = "iu", "integers"
+        remedy = "; np.unique(y, return_inverse=True) numbers classes"
+    if array.dtype.kind not in kinds or not array.ndim:
+        raise DataError(
+            f"{name}: expected {expected} in {key}. "
+            f"Received: {array.dtype}, shape {array.shape}{remedy}"
+        )
+
+
+def read_labelled(path):
+    """Returns images of any shape and their labels.
+
+    Args:
+        path: Path of a NAME.npz with the arrays `x_train`, `y_train`, `x_test` and `y_test`:
+            numbers `(n, ...)`, and integer labels from 0.
+
+    Returns:
+        A `Data`, whose images have the file's type.
+
+    Raises:
+        DataError: If it is absent, unreadable or not so.
+    """
+    return check_arrays(path, read_arrays(path))
 
 
 def read(path):
@@ -114,24 +157,20 @@ def read(path):
     Raises:
         DataError: If it is absent, unreadable or not so.
     """
-    arrays = read_arrays(path)
+    data = read_labelled(path)
 
     def expected(what, received):
         raise DataError(f"{path}: expected {what}. Received: {received}")
 
-    for split in ("train", "test"):
-        x = arrays[f"x_{split}"]
+    for split, x in (("train", data.x_train), ("test", data.x_test)):
         if x.dtype != np.uint8:
-            remedy = "; for images in 0..1: np.round(255 * x).astype('uint8')"
-            expected(f"uint8 images (0 to 255) in x_{split}{remedy}", x.dtype)
-        if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] not in (1, 3)):
+            found, remedy = _describe_pixels(data)
+            expected(f"uint8 images (0 to 255) in x_{split}", f"{x.dtype}, {found}; {remedy}")
+        if x.ndim != 4 or x.shape[-1] not in (1, 3):
             shapes = "(n, height, width) or (n, height, width, 1 or 3)"
             expected(f"x_{split} of shape {shapes}", x.shape)
         if min(x.shape[1:3]) < 8:
             expected("images of 8 × 8 pixels at least, for three poolings", x.shape[1:3])
-        if not len(x):
-            expected(f"images in x_{split}", "none")
-    data = check_arrays(path, arrays)
     if data.x_train.shape[1:] != data.x_test.shape[1:]:
         shapes = f"{data.x_train.shape[1:]} and {data.x_test.shape[1:]}"
         expected("images of one shape in x_train and x_test", shapes)
@@ -141,3 +180,24 @@ def read(path):
     if unknown := sorted(set(data.y_test.tolist()) - set(found.tolist())):
         expected("in y_test only labels that y_train has", unknown[:20])
     return data
+
+
+def _describe_pixels(data):
+    """Returns the range of the pixels, and what makes 0 to 255 of it.
+
+    Args:
+        data: `Data`. Its splits are looked at together: one may lack the brightest pixels.
+    """
+    low = min(float(x.min()) for x in (data.x_train, data.x_test))
+    high = max(float(x.max()) for x in (data.x_train, data.x_test))
+    top = next((top for top in _TOPS if high <= top), None)
+    # The factors are floats: in a small integer type the products would wrap around.
+    if low >= 0 and top == 255:
+        scaled = "x"
+    elif low >= 0 and top:
+        scaled = "255.0 * x" if top == 1 else f"x * (255 / {top})"
+    elif -1 <= low < 0 and top == 1:
+        scaled = "127.5 * (x + 1)"
+    else:
+        return f"{low:g} to {high:g}", "undo what was done to the pixels, and round to 0 to 255"
+    return f"{low:g} to {high:g}", f"for such images: np.round({scaled}).astype('uint8')"

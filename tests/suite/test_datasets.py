@@ -4,11 +4,15 @@ import dataclasses
 import os
 import pathlib
 import pickle
+import re
+import zipfile
 
 import numpy as np
 import pytest
+from suite.stored import record_of
 
 from lightlayers.suite import backend, datasets, networks, plans, recipes, training
+from lightlayers.suite.images import check_arrays
 from lightlayers.suite.runs import Run
 from lightlayers.suite.store import Store
 
@@ -23,9 +27,15 @@ def folder(tmp_path, monkeypatch):
     datasets.load.cache_clear()
 
 
-def change(monkeypatch, name, **fields):
-    """Changes what is known of a data set."""
-    known = dataclasses.replace(datasets.get(name), **fields)
+def plant(monkeypatch, name, content):
+    """Makes small arrays the images that a known data set should have."""
+    data = datasets.Data(**content)
+    known = dataclasses.replace(
+        datasets.get(name),
+        shape=(*data.x_train.shape[1:], 1)[:3],
+        fingerprint=datasets.fingerprint(data),
+        ordered_fingerprint=datasets.fingerprint(check_arrays(name, content), ordered=True),
+    )
     monkeypatch.setitem(datasets.DATASETS, name, known)
 
 
@@ -77,10 +87,10 @@ def test_of_own_images_order_and_shape_are_in_the_fingerprint():
 
 
 def test_images_of_another_shape_and_a_folder_that_is_none_are_refused(folder, monkeypatch):
+    plant(monkeypatch, "mnist", arrays())
     flat = arrays()
     flat |= {key: flat[key].reshape(4, 16, 49) for key in ("x_train", "x_test")}
     np.savez(folder / "mnist.npz", **flat)
-    change(monkeypatch, "mnist", fingerprint=datasets.fingerprint(datasets.Data(**flat)))
     expected = r"expected images of \(28, 28, 1\). Received: \(16, 49, 1\)"
     with pytest.raises(datasets.DataError, match=expected):
         datasets.load("mnist")
@@ -94,10 +104,7 @@ def test_images_come_from_the_folder_or_from_keras_and_survive_export(
 ):
     ours = arrays()
     ours["y_test"] = ours["y_test"][::-1].copy()
-    known = datasets.fingerprint(datasets.Data(**ours))
-    change(monkeypatch, "cifar10", fingerprint=known)
-    shape = ours["x_train"].shape[1:]
-    change(monkeypatch, "cifar10", shape=(*shape, 1)[:3])
+    plant(monkeypatch, "cifar10", ours)
     columns = {key: x.reshape(-1, 1) if key[0] == "y" else x for key, x in ours.items()}
     train, test = (tuple(columns[f"{kind}_{part}"] for kind in "xy") for part in ("train", "test"))
     keras = backend.load()
@@ -116,15 +123,54 @@ def test_images_come_from_the_folder_or_from_keras_and_survive_export(
     datasets.load.cache_clear()
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_images_in_another_order_are_refused(folder, monkeypatch, split):
+    """The order decides what is held out, what the first images are, and what is learned."""
+    content = arrays()
+    plant(monkeypatch, "mnist", content)
+    np.savez(folder / "mnist.npz", **content)
+    datasets.load("mnist")
+    order = [1, 0, 2, 3]
+    content |= {key: content[key][order] for key in (f"x_{split}", f"y_{split}")}
+    np.savez(folder / "mnist.npz", **content)
+    datasets.load.cache_clear()
+    advice = "another order.*Move it away, then run: lightlayers data export DIR --names mnist"
+    with pytest.raises(datasets.DataError, match=advice):
+        datasets.load("mnist")
+
+
 def test_other_images_are_refused(folder):
     np.savez(folder / "mnist.npz", **arrays())
     with pytest.raises(datasets.DataError, match="mnist.npz is not the mnist .*Received: "):
         datasets.load("mnist")
 
 
+# Of an array that is none, of 10 exabytes, of more than there are numbers for, and cut off.
+HEADERS = {
+    "bytes": None,
+    "huge": f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**18},), }}",
+    "endless": f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**30},), }}",
+    "unfinished": "{'descr': '|u1', 'fortran_order': False, 'shape': (2L, ",
+}
+
+
+def write_headers(file, header):
+    """Writes an .npz file whose arrays have a header and no content."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for key in datasets.KEYS:
+            with archive.open(f"{key}.npy", "w") as member:
+                if header:
+                    text = header.ljust(117) + "\n"
+                    member.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little"))
+                    member.write(text.encode())
+
+
 @pytest.mark.parametrize(
     "damage",
-    ["truncated", "flipped", "emptied", "array", "text", "key", "floats", "fewer", "label"],
+    [
+        *("truncated", "flipped", "emptied", "array", "text", "key", "floats", "fewer", "label"),
+        *("bytes", "huge", "endless", "unfinished"),
+    ],
 )
 def test_a_broken_file_is_named(folder, damage):
     file = folder / "mnist.npz"
@@ -146,8 +192,18 @@ def test_a_broken_file_is_named(folder, damage):
         (folder / "mnist.npy").rename(file)
     if damage in ("truncated", "emptied", "text"):
         file.write_bytes({"truncated": whole[:2000], "emptied": b"", "text": b"hello"}[damage])
+    if damage in HEADERS:
+        write_headers(file, HEADERS[damage])
     with pytest.raises(datasets.DataError, match="mnist.npz"):
         datasets.load("mnist")
+
+
+def test_what_would_fill_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    content = own() | {"x_train": np.zeros((2000, 256, 256), "uint8")}  # 131 MB from 0.1
+    np.savez_compressed(tmp_path / "own.npz", **content)
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *key: pytest.fail("unpacked"))
+    with pytest.raises(datasets.DataError, match="own.npz .*Received: x_train.npy, 0.1 GB from 0"):
+        datasets.read(tmp_path / "own.npz")
 
 
 def test_nothing_is_unpickled(folder, tmp_path):
@@ -221,6 +277,41 @@ def test_own_images_that_can_not_be_trained_on(tmp_path, change, message):
         datasets.read(tmp_path / "own.npz")
 
 
+def _as_bits(bits):
+    return lambda x: np.round(x * ((2**bits - 1) / 255)).astype("uint16")
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        *(lambda x: x.astype("int64"), lambda x: x.astype("float32"), lambda x: x / 255),
+        *(lambda x: (x / 255).astype("float16"), lambda x: x / 127.5 - 1),
+        *(_as_bits(12), _as_bits(16)),
+    ],
+    ids=["int64", "float of 0..255", "0..1", "float16", "-1..1", "12 bits", "16 bits"],
+)
+def test_the_remedy_for_images_of_another_type_gives_the_images(tmp_path, store):
+    content = own(n=20)
+    content["x_train"][0, 0, :2] = 0, 255
+    content["x_test"] = content["x_test"] // 8  # darker, but scaled as the others
+    stored = {key: store(x) if key[0] == "x" else x for key, x in content.items()}
+    np.savez(tmp_path / "own.npz", **stored)
+    with pytest.raises(datasets.DataError, match="Received: .*for such images: ") as caught:
+        datasets.read(tmp_path / "own.npz")
+    remedy = re.search(r"np\.round.*", str(caught.value)).group()
+    for key in ("x_train", "x_test"):
+        found = eval(remedy, {"np": np, "x": stored[key]})
+        np.testing.assert_array_equal(found, content[key])
+        assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("pixels", [np.nan, -300, 1e6])
+def test_no_remedy_is_given_for_pixels_of_an_unknown_range(tmp_path, pixels):
+    np.savez(tmp_path / "own.npz", **(own() | {"x_train": np.full((6, 8, 8), pixels)}))
+    with pytest.raises(datasets.DataError, match="undo what was done to the pixels"):
+        datasets.read(tmp_path / "own.npz")
+
+
 def test_an_absent_file_of_ones_own(tmp_path):
     with pytest.raises(datasets.DataError, match="own.npz can't be read"):
         datasets.read(tmp_path / "own.npz")
@@ -236,7 +327,7 @@ def test_own_data_is_a_data_set_by_its_name(own, tmp_path):
     assert plans.table_rows("mine") == plans.table_rows("mnist")
     assert (datasets.get("mine").shape, datasets.get("mine").classes) == ((8, 9, 1), 2)
     store = Store(tmp_path)
-    store.write({"test": {}, "run": run.to_record(), "id": run.id})
+    store.write(record_of(run))
     assert str(tmp_path) not in store.path(run).read_text()
     assert list(store.every("mine")[0]) == [run]
     assert "mine" not in plans.NAMES

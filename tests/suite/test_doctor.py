@@ -1,6 +1,7 @@
 """The diagnosis of a machine: each planted fault is found, named and given a remedy."""
 
 import collections
+import dataclasses
 import json
 import re
 import subprocess
@@ -94,29 +95,33 @@ def test_a_backend_that_dies_at_its_import(monkeypatch):
     assert "ended with status -4" in only_wrong(doctor.check_backend)
 
 
-def test_data_sets_present_absent_and_damaged(monkeypatch, tmp_path):
+def test_data_sets_present_absent_and_wrong(monkeypatch, tmp_path):
+    """What is there is read, so that it is judged as trainings and `data check` do."""
     folder, home = tmp_path / "data", tmp_path / "keras"
     (home / "datasets" / "cifar-10-batches-py-target").mkdir(parents=True)
     folder.mkdir()
     monkeypatch.setenv("KERAS_HOME", str(home))
     monkeypatch.setenv(datasets.VARIABLE, str(folder))
-    np.savez(folder / "mnist.npz", **dict.fromkeys(datasets.KEYS, 0))
-    np.savez(folder / "fashion_mnist.npz", x_train=0)
-    assert states(doctor.check_data) == {
-        "data: digits, embedded in scikit-learn": "OK",
-        f"data: mnist, {folder / 'mnist.npz'}": "OK",
-        f"data: {folder / 'fashion_mnist.npz'} is damaged": "WRONG",
-        "data: cifar10, in Keras' cache": "OK",
-        "data: cifar100": "ABSENT",
-    }
+    datasets.load.cache_clear()
+    data = datasets.load("digits")
+    digits = {key: getattr(data, key) for key in datasets.KEYS}
+    known = datasets.get("digits")
+    monkeypatch.setitem(datasets.DATASETS, "mnist", dataclasses.replace(known, name="mnist"))
+    np.savez(folder / "mnist.npz", **digits)
+    np.savez(folder / "fashion_mnist.npz", **digits)
+    found = states(doctor.check_data)
+    (wrong,) = [what for what, state in found.items() if state == "WRONG"]
+    assert f"{folder / 'fashion_mnist.npz'} is not the fashion_mnist" in wrong
+    assert "Move it away, then run: lightlayers data export DIR --names fashion_mnist" in wrong
+    assert [state for what, state in found.items() if what != wrong] == ["OK", "OK", "OK", "ABSENT"]
+    assert f"data: mnist, {folder / 'mnist.npz'}" in found
     (folder / "fashion_mnist.npz").unlink()
-    whole = (folder / "mnist.npz").read_bytes()
-    (folder / "mnist.npz").write_bytes(whole[: len(whole) // 2])
-    assert "mnist.npz is damaged" in only_wrong(doctor.check_data)
-    (folder / "mnist.npz").write_bytes(whole.replace(b"PK\1\2", b"PK\1\3"))  # of its directory
-    assert "mnist.npz is damaged" in only_wrong(doctor.check_data)
+    (folder / "mnist.npz").write_bytes((folder / "mnist.npz").read_bytes()[:9000])
+    datasets.load.cache_clear()
+    assert "mnist.npz can't be read as an .npz file" in only_wrong(doctor.check_data)
     monkeypatch.setenv(datasets.VARIABLE, str(tmp_path / "nowhere"))
     assert "LIGHTLAYERS_DATA" in only_wrong(doctor.check_data)
+    datasets.load.cache_clear()
 
 
 def test_kernels(monkeypatch, tmp_path):
