@@ -18,6 +18,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 EXECUTED = sorted(ROOT.glob("outputs/notebooks/*.ipynb"))
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 ADDRESS = URLS.get("Repository")
+IMPORT = re.compile(r"$|#|import |from |backend\.load")
 SETUP = "# Set-up, the same in every notebook."
 ELSEWHERE = re.compile(r"https://(?:colab\.research\.google\.com|mybinder\.org)/[^\s)\"]+")
 
@@ -99,6 +100,14 @@ def test_parameters_are_flat_literals(file):
             for line in cell.source.splitlines():
                 assert re.match(r"\w+ = [^#]+  # .+", line), line
                 eval(re.match(r"\w+ = ([^#]+)", line)[1], {"__builtins__": {}})
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_parameters_are_checked_before_anything_is_done(file):
+    cells = code_cells(nbformat.read(file, as_version=4))
+    (place,) = (i for i, c in enumerate(cells) if "parameters" in c.metadata.get("tags", []))
+    code = [line for line in cells[place + 1].source.splitlines() if not IMPORT.match(line)]
+    assert code[0] == "parameters.check(globals())"
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

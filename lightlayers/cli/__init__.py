@@ -59,6 +59,10 @@ def main(arguments=None):
     Returns:
         Integer, the exit status: 0, 1 (some failed), 2 (wrong use) or 130 (interrupted).
     """
+    if sys.stdout is None:  # a service without a console, or `>&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a locale can't show is no error
     try:
         return _run(arguments)
     except click.ClickException as error:

@@ -5,10 +5,10 @@ import json
 import click
 
 from lightlayers.cli.options import outputs_option, parse_names, parse_positive
-from lightlayers.suite import datasets, plans
+from lightlayers.suite import backend, datasets, plans
 from lightlayers.suite.analysis.tables import save_table
 from lightlayers.suite.bench import export, grid, layers, networks, ranks, together
-from lightlayers.suite.store import write_text
+from lightlayers.suite.files import write_text
 
 MEASURES = {
     "networks": networks.measure_networks,
@@ -43,6 +43,7 @@ def bench(what, names, rows, variants, steps, store):
     """Stored measurements are never replaced by fewer."""
     if unknown := set(variants) - set(grid.GRID):
         raise ValueError(f"Unknown variants. Expected {list(grid.GRID)}. Received: {unknown}")
+    backend.check_name(backend.configured_name())
     planned = []
     for name in names:
         planned += plans.plan(name, rows, seeds=[42])
@@ -56,11 +57,10 @@ def bench(what, names, rows, variants, steps, store):
 
 def _measure(what, planned, store):
     target = store.bench / f"{what}.json"
-    target.parent.mkdir(exist_ok=True)
     if what == "layers":
         found = layers.measure_layers()
     else:
-        _check_rows(target, planned, lambda: json.loads(target.read_text())["rows"])
+        _check_rows(target, planned, lambda: json.loads(target.read_text(encoding="utf-8"))["rows"])
         found = MEASURES[what](planned)
     write_text(target, json.dumps(found, indent=1) + "\n")
     print(target)

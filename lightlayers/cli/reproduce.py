@@ -12,10 +12,10 @@ from lightlayers.cli.options import (
     parse_names,
     parse_positive,
 )
-from lightlayers.suite import datasets, plans, recipes
+from lightlayers.suite import backend, datasets, plans, recipes
 from lightlayers.suite.analysis import tables
 from lightlayers.suite.execution import jobs, notebooks
-from lightlayers.suite.execution.display import Display
+from lightlayers.suite.execution.display import Display, tolerate_broken_output
 from lightlayers.suite.store import Store
 
 
@@ -65,7 +65,10 @@ class Target:
     "--workers", type=parse_positive, metavar="N", help="Rows at once (default: one a core)."
 )
 @click.option(
-    "--scheduler", metavar="ADDRESS", help="Of a Dask cluster that trains instead of this machine."
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a Dask cluster that trains instead of this machine. It has to be trusted: what it "
+    "sends is unpickled. tls://HOST:PORT takes the certificates of Dask's configuration.",
 )
 @click.option("--kernel", help="Name of a kernelspec, see `lightlayers kernels`.")
 @click.option(
@@ -90,27 +93,34 @@ def reproduce(
     try:
         names = check_names(_expand_all(names))
         _check_cluster(scheduler, workers, names)
-        targets = [_make_target(name, choice) for name in names]
-        planned = list(dict.fromkeys(run for target in targets for run in target.runs))
+        targets, planned = _plan_targets(names, choice, store)
+        pilots = _plan_pilots(names, choice)
         if dry_run:
-            return _print_missing(planned, store, fresh)
+            return _print_missing([*pilots, *planned], store, fresh)
         check_kernel(kernel)
+        if not scheduler and not kernel:  # these may have another
+            backend.check_name(backend.configured_name())
         for target in targets:
             source = notebooks.find_notebook(target.name)
             notebooks.check_parameters(source, target.parameters | {"save": True})
-        store.check_writable(planned)
-        failed = jobs.train(planned, store, Display(), settings, workers, scheduler)
-        failed_runs = {run for job in failed for run in job.runs}
-        for target in targets:
-            if not failed_runs.intersection(target.runs):
-                _write_results(target, store, settings, compare)
+            notebooks.find_target(target.result, store)
+        store.check_writable([*pilots, *planned])
+        with tolerate_broken_output():
+            failed = []
+            if pilots:
+                print("First the pilot runs, which choose the recipes of others.")
+                failed += jobs.train(pilots, store, Display(), settings, workers, scheduler)
+                targets, planned = _plan_targets(names, choice, store)
+            failed += jobs.train(planned, store, Display(), settings, workers, scheduler)
+            failures = [f"{job.name}: {job.error}" for job in failed]
+            failures += _write_all_results(targets, failed, store, settings, compare)
+            for failure in failures:
+                print(f"failed: {failure}")
     except KeyboardInterrupt:
         again = "leave out --fresh to train only what is not stored."
         again = again if fresh else "the same command goes on."
         raise KeyboardInterrupt(f"What is finished is kept; {again}") from None
-    for job in failed:
-        print(f"failed: {job.name}: {job.error}")
-    return 1 if failed else 0
+    return 1 if failures else 0
 
 
 def _expand_all(names):
@@ -146,20 +156,35 @@ def check_kernel(name):
         )
 
 
-def _make_target(name, choice):
+def _plan_targets(names, choice, store):
+    """Returns the targets of names and all their runs, as far as pilot runs have chosen them."""
+    targets = [_make_target(name, choice, store) for name in names]
+    return targets, list(dict.fromkeys(run for target in targets for run in target.runs))
+
+
+def _plan_pilots(names, choice):
+    found = []
+    for name in names:
+        found += plans.plan_pilots(name, choice["epochs"], choice["limit"])
+    return found
+
+
+def _make_target(name, choice, store):
     """Returns the `Target` of a name.
 
     Args:
         name: String, a data set or an experiment.
         choice: Dictionary of the options `rows`, `budget`, `seeds`, `epochs`, `limit` and
             `recipe`, each `None` if it is not given.
+        store: `Store` whose pilot runs choose recipes.
     """
     given = {option: value for option, value in choice.items() if value is not None}
     if name in plans.EXPERIMENTS:
         for option, what in (("rows", "rows"), ("budget", "rows"), ("recipe", "recipe")):
             if option in given:
                 raise ValueError(f"{name} has {what} of its own: leave out --{option}.")
-        return Target(name, given, plans.plan_experiment(name, **given))
+        seeds = {"seeds": plans.EXPERIMENTS[name].seeds}  # not those stored besides
+        return Target(name, given, plans.plan_experiment(name, **(seeds | given), store=store))
     if "budget" in given and "rows" not in given:
         raise ValueError("--budget chooses the sizes of rows: say which with --rows.")
     if name in datasets.own_names():
@@ -179,6 +204,19 @@ def _print_missing(planned, store, fresh):
         recipe = "" if run.recipe == "paper" else f" {run.recipe}"
         print(f"missing: {run.dataset} {run.row}{recipe} seed {run.seed} ({run.id})")
     return 0
+
+
+def _write_all_results(targets, failed, store, settings, compare):
+    """Writes the results of each target whose runs are there; returns what went wrong."""
+    failed_runs = {run for job in failed for run in job.runs}
+    failures = []
+    for target in targets:
+        if not failed_runs.intersection(target.runs):
+            try:
+                _write_results(target, store, settings, compare)
+            except (RuntimeError, OSError) as error:  # the others are not worse for it
+                failures.append(f"{target.name}: {error}")
+    return failures
 
 
 def _write_results(target, store, settings, compare):

@@ -1,10 +1,14 @@
 """Keras' backend: imported without its start-up noise, and what it runs on."""
 
 import contextlib
+import json
 import logging
 import os
+import pathlib
 import sys
 import tempfile
+
+BACKENDS = ("tensorflow", "jax")  # those that the suite has loops for
 
 
 class DeviceError(Exception):
@@ -60,6 +64,29 @@ def name():
     return load().backend.backend()
 
 
+def configured_name():
+    """Returns the name of the backend that Keras will take, without importing it."""
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return json.loads(pathlib.Path(home, "keras.json").read_text("utf-8"))["backend"]
+    return "tensorflow"
+
+
+def check_name(found):
+    """Refuses a backend that the suite does not train on.
+
+    Raises:
+        ValueError: If it is none of `BACKENDS`.
+    """
+    if found not in BACKENDS:
+        raise ValueError(
+            "The suite can't train on this backend: set KERAS_BACKEND, or `backend` in "
+            f"~/.keras/keras.json; expected {' or '.join(BACKENDS)}. Received: {found}"
+        )
+
+
 def devices():
     """Returns the accelerators that the backend sees, by their models' names."""
     load()
@@ -76,11 +103,13 @@ def devices():
 
 
 def check_device():
-    """Refuses to train on a CPU what was meant for a GPU.
+    """Refuses to train on a CPU what was meant for a GPU, and on a backend without loops.
 
     Raises:
+        ValueError: If the backend is none of `BACKENDS`.
         DeviceError: If the kernel is the one for GPUs and there is none.
     """
+    check_name(name())
     if os.environ.get("LIGHTLAYERS_DEVICE") == "gpu" and not devices():
         raise DeviceError(
             "This is the kernel for GPUs, and the backend sees none. Install the driver and "

@@ -75,7 +75,7 @@ def read_records(store):
         for message in damaged:
             print(f"Not used: {message}")
         records += [record for run, record in found.items() if run.whole]
-    return records
+    return store.check_found(records, "lightlayers reproduce all")
 
 
 def costs(choice):

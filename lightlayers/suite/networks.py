@@ -1,5 +1,6 @@
 """The paper's two networks, built from the blocks of any peer."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -135,7 +136,29 @@ def build(dataset, method, rank=None, recipe="paper", width=100):
     """
     block = registry.get_block(method, rank)
     recipe = recipes.get(recipe) if isinstance(recipe, str) else recipe
-    dataset = datasets.get(dataset)
+    parts = [method, rank and str(rank), width != 100 and f"w{width}"]
+    name = "_".join(filter(None, parts))
+    with _channels_last():
+        return _build(datasets.get(dataset), block, rank, recipe, width, name)
+
+
+@contextlib.contextmanager
+def _channels_last():
+    """Lets layers that are made meanwhile have the format of the suite's images.
+
+    Each keeps it. Where none is said, Keras takes that of its configuration file.
+    """
+    config = backend.load().config
+    configured = config.image_data_format()
+    config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        config.set_image_data_format(configured)
+
+
+def _build(dataset, block, rank, recipe, width, name):
+    """Returns the network of `build`, of values instead of their names."""
     keras = backend.load()
     layers = keras.layers
     inputs = x = keras.Input(dataset.shape, name="image")
@@ -157,8 +180,7 @@ def build(dataset, method, rank=None, recipe="paper", width=100):
         outputs = block.dense(dataset.classes, recipe, **head)(x)
     else:
         outputs = layers.Dense(dataset.classes, **head)(x)
-    parts = [method, rank and str(rank), width != 100 and f"w{width}"]
-    return keras.Model(inputs, outputs, name="_".join(filter(None, parts)))
+    return keras.Model(inputs, outputs, name=name)
 
 
 def summarize(model):

@@ -1,7 +1,5 @@
 """The processor's cores, and what keeps a process to one of them."""
 
-import os
-
 # One single-threaded process a core beats one process with as many threads.
 SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -13,7 +11,7 @@ SINGLE_THREADED = {
 
 
 def cores():
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Returns how many cores this process may use, by its affinity and its container's quota."""
+    import joblib
+
+    return joblib.cpu_count()

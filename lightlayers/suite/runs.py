@@ -57,7 +57,8 @@ class Run:
     def __post_init__(self):
         dataset, recipe = datasets.get(self.dataset), recipes.get(self.recipe)
         entry = registry.get(self.method, self.rank)
-        if self.recipe in entry.refused_recipes:
+        lacks_l2 = recipe.l2 and not getattr(entry, "takes_l2", False)
+        if self.recipe in entry.refused_recipes or lacks_l2:
             raise ValueError(
                 f"Recipe {self.recipe!r} means nothing for this method. Take another recipe or "
                 f"method. Received: method={self.method!r}"
@@ -99,7 +100,7 @@ class Run:
 
     def to_record(self):
         """Returns what a record says of the run: a usual width was added later, and drops out."""
-        fields = dataclasses.asdict(self)
+        fields = dict(vars(self))
         if self.width == USUAL_WIDTH:
             del fields["width"]
         return fields

@@ -1,7 +1,6 @@
-"""The store: one JSON record for each run, written atomically, and the folders of results."""
+"""The store: the records of runs, and the folders of results."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -10,81 +9,47 @@ import tempfile
 
 import lightlayers
 from lightlayers.suite import datasets
+from lightlayers.suite.files import PREFIX, write_text
+from lightlayers.suite.records import (
+    RecordError,
+    format_record,
+    name_content,
+    parse_record,
+    read_content,
+    read_record,
+)
 from lightlayers.suite.runs import Run
 
-SCHEMA = 1
-
-
-class RecordError(Exception):
-    """A record that is damaged, edited, or of another version of its format."""
+_MANY, _CHECKED = 1000, ".checked.json"  # hidden, so it is no record
 
 
 def find_outputs():
-    """Returns the outputs folder of the repository around the working folder, else `outputs`."""
+    """Returns the outputs folder of the repository around the working folder.
+
+    Else it is that of the repository which the package is in, and else `outputs`.
+    """
     here = pathlib.Path.cwd()
-    for folder in (here, *here.parents):
+    beside_package = pathlib.Path(lightlayers.__file__).parents[1]
+    for folder in (here, *here.parents, beside_package):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").exists():
             return folder / "outputs"
     return here / "outputs"
-
-
-def write_text(target, text):
-    """Writes a file, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _digest(record):
-    body = {key: value for key, value in record.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def read_record(file):
-    """Returns the record in a file.
-
-    Raises:
-        RecordError: If it is truncated, edited, or not a record.
-        RuntimeError: If a newer version of the suite has written it: it is no damage, and must
-            not be trained over.
-    """
-    try:
-        record = json.loads(pathlib.Path(file).read_text())
-        if record["schema"] > SCHEMA:
-            raise RuntimeError(
-                f"{file} has been written by a newer version of lightlayers: update the package, "
-                f"or choose other outputs. Received: format {record['schema']}, expected {SCHEMA}"
-            )
-        if record["schema"] != SCHEMA:
-            raise RecordError(
-                f"{file}: its format is version {record['schema']}, expected {SCHEMA}"
-            )
-        if record["digest"] != _digest(record):
-            raise RecordError(f"{file}: its content is not what was written")
-        Run.of(record), record["id"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{file}: not a whole record ({type(error).__name__})") from None
-    return record
 
 
 class Store:
     """A folder of results: the records of runs, tables, figures, notebooks and measurements.
 
     Args:
-        outputs: Path of the folder, which need not exist. Defaults to that of the repository around
-            the working folder, filled with the results that a wheel brings if it is missing.
+        outputs: Path of the folder, which need not exist. Defaults to that of `find_outputs`,
+            filled with the results that a wheel brings where it has no runs.
+
+    Raises:
+        ValueError: If the path is empty, as a variable that is not set.
     """
 
     def __init__(self, outputs=None):
+        if outputs == "":
+            raise ValueError("Expected a folder of outputs. Received: ''")
         self.outputs = pathlib.Path(outputs) if outputs else _fill_outputs(find_outputs())
         self.tables = self.outputs / "tables"
         self.figures = self.outputs / "figures"
@@ -100,12 +65,7 @@ class Store:
     def write(self, record):
         """Writes a record, whole or not at all, and returns its path."""
         target = self.path(Run.of(record))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        record = record | {"schema": SCHEMA}
-        record["digest"] = _digest(record)
-        # One line per entry reads well in a diff, and keeps long lists on one line.
-        lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items()]
-        write_text(target, "{\n" + ",\n".join(lines) + "\n}\n")
+        write_text(target, format_record(record))
         return target
 
     def read(self, runs):
@@ -117,15 +77,18 @@ class Store:
         Returns:
             Dictionary from `Run` to its record, and a list of messages, one for each
             damaged record.
+
+        Raises:
+            RuntimeError: If there is a record that can't be read now: see `read_record`.
         """
         found, damaged = {}, []
         for run in runs:
             file = self.path(run)
             try:
                 record = read_record(file)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (RecordError, OSError) as error:
+            except RecordError as error:
                 damaged.append(str(error))
                 continue
             if (Run.of(record), record["id"]) == (run, run.id):
@@ -148,19 +111,65 @@ class Store:
 
         Returns:
             Dictionary from `Run` to its record, and a list of messages.
+
+        Raises:
+            RuntimeError: If there is a record that can't be read now: see `read_record`.
         """
-        datasets.get(dataset)
         found, damaged = {}, []
-        for file in sorted((self.outputs / "runs" / dataset).glob("*.json")):
+        for file in self._list_records(dataset):
             try:
                 record = read_record(file)
-            except (RecordError, OSError) as error:
+            except FileNotFoundError:  # by now it is gone
+                continue
+            except RecordError as error:
                 damaged.append(str(error))
                 continue
             run = Run.of(record)
-            if recipe in (None, run.recipe) and record["id"] == run.id and self.path(run) == file:
+            if recipe in (None, run.recipe) and self._is_current(file, run, record["id"]):
                 found[run] = record
         return found, damaged
+
+    def runs(self, dataset):
+        """Returns a list of all stored runs of a data set, and messages: see `every`.
+
+        To check thousands of records takes seconds. So the runs of many are kept, by the digest of
+        their files.
+        """
+        kept = self.outputs / "runs" / dataset / _CHECKED
+        known, checked = _read_checked(kept), {}
+        before = set(known)
+        found, damaged = [], []
+        for file in self._list_records(dataset):
+            try:
+                content = read_content(file)
+                digest = name_content(content)
+                if digest not in known:
+                    record = parse_record(content, file)
+                    known[digest] = record["run"], record["id"]
+            except FileNotFoundError:
+                continue
+            except RecordError as error:
+                damaged.append(str(error))
+                continue
+            fields, identity = checked[digest] = known[digest]
+            run = Run(**fields)
+            if self._is_current(file, run, identity):
+                found.append(run)
+        if len(checked) > _MANY and checked.keys() != before:
+            with contextlib.suppress(OSError):  # of another user
+                write_text(kept, json.dumps(checked))
+        return found, damaged
+
+    def _is_current(self, file, run, identity):
+        """Returns whether a file is where a record of today's recipe is kept."""
+        return self.path(run) == file and file.stem.endswith(identity)
+
+    def _list_records(self, dataset):
+        """Returns the paths of the files of a data set's records. Hidden ones are not finished."""
+        datasets.get(dataset)
+        folder = self.outputs / "runs" / dataset
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        return [folder / name for name in names if name[0] != "." and name.endswith(".json")]
 
     def whole_records(self, names):
         """Returns the records of all whole runs of some data sets."""
@@ -173,7 +182,25 @@ class Store:
     def measurement(self, name):
         """Returns what `lightlayers bench NAME` has measured, `None` before it has."""
         file = self.bench / f"{name}.json"
-        return json.loads(file.read_text()) if file.exists() else None
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    def check_found(self, found, command):
+        """Returns what was looked for here, and refuses that there is nothing.
+
+        Args:
+            found: List, dictionary or `None`.
+            command: String, the command that makes it.
+
+        Raises:
+            ValueError: If there is nothing.
+        """
+        if found:
+            return found
+        raise ValueError(
+            f"Nothing of this is stored. To make it: {command}. If another folder has it, name "
+            "that: `outputs` in the notebook, with Papermill -p outputs FOLDER. "
+            f"Received: {self.outputs}"
+        )
 
     def check_writable(self, runs=()):
         """Makes the folders of some runs' records, and finds out now that they can be written.
@@ -181,11 +208,15 @@ class Store:
         Raises:
             ValueError: If not: hours of training would be lost.
         """
-        folders = [self.outputs, *(self.path(run).parent for run in runs)]
+        folders = [self.outputs]
+        for file in map(self.path, runs):
+            folders.append(file.parent)
+            if file.is_dir():
+                raise ValueError(f"A record can't replace a folder: move it away. Received: {file}")
         for folder in dict.fromkeys(folders):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.NamedTemporaryFile(dir=folder, prefix="."):
+                with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX):
                     pass
             except OSError as error:
                 raise ValueError(
@@ -194,16 +225,39 @@ class Store:
                 ) from None
 
 
+def _read_checked(file):
+    """Returns the runs of records that were checked before, by the digests of their files."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(file.read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
 def _fill_outputs(outputs):
-    """Returns a folder of outputs, with the results that a wheel brings if it is missing."""
+    """Returns a folder of outputs, with the results that a wheel brings where it has no runs."""
     brought = pathlib.Path(lightlayers.__file__).with_name("outputs.zip")
-    if not brought.exists() or outputs.exists():
-        return outputs
-    with tempfile.TemporaryDirectory(dir=outputs.parent) as folder:
-        shutil.unpack_archive(brought, folder)
+    if brought.exists() and not (outputs / "runs").exists():
         try:
-            pathlib.Path(folder, "outputs").rename(outputs)
-        except OSError:
-            if not outputs.exists():  # else another notebook came first
-                raise
+            _unpack(brought, outputs)
+        except OSError as error:
+            raise ValueError(
+                f"The stored results can't be written here ({error.strerror}). Name a folder for "
+                "results: `outputs` in the notebook, with Papermill -p outputs FOLDER. "
+                f"Received: {outputs}"
+            ) from None
     return outputs
+
+
+def _unpack(archive, outputs):
+    """Adds results to a folder. What is there stays."""
+    outputs.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=outputs, prefix=PREFIX) as folder:
+        shutil.unpack_archive(archive, folder)
+        parts = pathlib.Path(folder, "outputs").iterdir()
+        for part in sorted(parts, key=lambda part: part.name == "runs"):  # last: then all is there
+            target = outputs / part.name
+            try:
+                part.rename(target)
+            except OSError:
+                if not target.exists():  # else the reader or another notebook came first
+                    raise

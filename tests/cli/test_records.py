@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 from cli.command import ROOT, refused
+from suite.stored import record_of
 
 from lightlayers import cli
+from lightlayers.suite import plans
 from lightlayers.suite.analysis import headline
 from lightlayers.suite.execution import notebooks
 from lightlayers.suite.runs import Run
@@ -15,7 +17,7 @@ from lightlayers.suite.store import Store
 
 def test_status_tells_recipes_of_an_experiment_apart(tmp_path, capsys):
     run = Run("cifar100", "lightlayers", 5, "no-scale", seed=1)
-    Store(tmp_path).write({"test": {}, "run": run.to_record(), "id": run.id})
+    Store(tmp_path).write(record_of(run))
     assert cli.main(["status", "--outputs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "cifar100: 0 runs stored" in said and "collapse: 1 runs stored" in said
@@ -26,7 +28,7 @@ def test_status_tells_recipes_of_an_experiment_apart(tmp_path, capsys):
 def test_status_counts_whole_short_and_damaged(tmp_path, capsys):
     for choice in ({"seed": 42}, {"epochs": 1}, {"seed": 9}):
         run = Run("digits", "conv2d", **choice)
-        Store(tmp_path).write({"test": {}, "run": run.to_record(), "id": run.id})
+        Store(tmp_path).write(record_of(run))
     bad = Store(tmp_path).path(Run("digits", "conv2d", seed=9))
     bad.write_text("{")
     assert cli.main(["status", "digits", "--outputs", str(tmp_path)]) == 0
@@ -80,6 +82,20 @@ def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch)
     assert "no runs   ranks: lightlayers reproduce ranks\n" in said
     assert "no runs   speed: lightlayers bench layers\n" in said
     assert "no runs   report: lightlayers reproduce all\n" in said
+
+
+def test_one_notebook_that_fails_keeps_no_other_from_the_report(tmp_path, capsys, monkeypatch):
+    def render(name, *_):
+        if name == "layers":
+            raise RuntimeError("planted")
+        return name
+
+    for record in Store(ROOT / "outputs").read(plans.plan("digits", ["conv2d"], [1]))[0].values():
+        Store(tmp_path).write(record)
+    monkeypatch.setattr(notebooks, "render", render)
+    assert cli.main(["report", "--outputs", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "notebook  digits\n" in said and "failed: layers: planted\n" in said
 
 
 def test_options_that_would_change_nothing_are_refused(capsys, tmp_path):

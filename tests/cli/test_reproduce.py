@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import os
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +13,7 @@ from cli.command import ROOT, SHORT, lightlayers, refused
 
 from lightlayers import cli
 from lightlayers.cli import reproduce
-from lightlayers.suite import doctor, plans
+from lightlayers.suite import datasets, doctor, plans
 from lightlayers.suite.execution import jobs, notebooks
 from lightlayers.suite.runs import Run
 from lightlayers.suite.store import Store, read_record
@@ -66,18 +66,6 @@ def test_outputs_of_another_user(closed):
     assert "can't be written (Permission denied)" in done.stdout, done.stderr
 
 
-def test_seeds_together_on_jax(tmp_path):
-    pytest.importorskip("jax")
-    choice = ["--rows", "conv2d", "--seeds", "1,2", "--epochs", "1", "--limit", "64"]
-    done = lightlayers(
-        *("reproduce", "digits", "--together", *choice, "--outputs", tmp_path),
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = [read_record(file)["environment"] for file in tmp_path.glob("runs/digits/*.json")]
-    assert [(each["backend"], each["together"]) for each in found] == [("jax", 2)] * 2
-
-
 def test_dry_run_names_what_is_missing_and_writes_nothing(tmp_path):
     done = lightlayers("reproduce", "digits", *SHORT, "--dry-run", "--outputs", tmp_path / "o")
     assert done.returncode == 0
@@ -86,96 +74,119 @@ def test_dry_run_names_what_is_missing_and_writes_nothing(tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
-    outputs = tmp_path_factory.mktemp("outputs")
-    rows = ["--rows", "separableconv2d"]
-    done = lightlayers("reproduce", "digits", *rows, *SHORT, "--outputs", outputs)
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    """A file of the reader's own data; the commands work where its notebook is found."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype="uint8")
+    arrays = {"x_train": x, "y_train": np.arange(40) % 2, "x_test": x, "y_test": np.arange(40) % 2}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    monkeypatch.chdir(ROOT)
+    yield tmp_path / "mine.npz"
+    datasets.forget_own()
+
+
+def test_own_data_is_trained_and_everything_is_written(own_file):
+    """The only test here that trains, by real kernels."""
+    outputs = own_file.parent / "outputs"
+    choice = ["--rows", "separableconv2d", "--seeds", "1", "--epochs", "1", "--limit", "32"]
+    done = lightlayers("reproduce", own_file, *choice, "--outputs", outputs)
     assert done.returncode == 0, done.stdout + done.stderr
-    return outputs, rows, done
-
-
-def test_reproduce_trains_and_writes_everything(reproduced):
-    outputs, _, done = reproduced
+    assert "1/1 runs done" in done.stdout
     names = {str(file.relative_to(outputs)) for file in outputs.rglob("*.*") if file.is_file()}
+    (name,) = (name for name in names if name.startswith("runs/mine/"))
     kept = {name for name in names if not name.startswith("runs/")}
     assert kept == {
-        "tables/digits.csv",
-        "tables/digits.md",
-        "tables/digits.tex",
-        "figures/digits-accuracy.png",
-        "figures/digits-curves.png",
-        "notebooks/digits.ipynb",
+        "tables/mine/mine-corrected.csv",
+        "tables/mine/mine-corrected.md",
+        "tables/mine/mine-corrected.tex",
+        "figures/mine/mine-corrected-accuracy.png",
+        "notebooks/mine/mine-corrected.ipynb",
     }
-    assert sum(name.endswith(".json") for name in names - kept) == 1
-    assert "1/1 runs done" in done.stdout
-    executed = nbformat.read(outputs / "notebooks" / "digits.ipynb", as_version=4)
+    executed = nbformat.read(outputs / "notebooks" / "mine" / "mine-corrected.ipynb", as_version=4)
     assert "papermill" not in executed.metadata
     assert "injected-parameters" in [cell.id for cell in executed.cells]  # not one at random
-    record = read_record(next(outputs.glob("runs/digits/*.json")))
+    plans.add_data(own_file)
+    record = read_record(outputs / name)
     assert record["environment"]["threads"] == 1
-    assert record["run"]["train_size"] == 64
+    assert record["run"]["test_size"] == 32
+    assert str(own_file.parent) not in (outputs / name).read_text()
+    done = lightlayers("status", own_file, "--outputs", outputs)
+    assert "mine: 1 runs stored" in done.stdout, done.stderr
 
 
-def test_a_second_call_trains_nothing_and_fresh_trains_again(reproduced, capsys, monkeypatch):
-    outputs, rows, _ = reproduced
-    files = sorted(outputs.glob("runs/digits/*.json"))
-    before = [file.stat().st_mtime_ns for file in files]
+@pytest.mark.parametrize("command", [["reproduce", "digits"], ["report"]])
+def test_results_do_not_replace_the_notebooks_that_are_executed(
+    tmp_path, monkeypatch, capsys, command
+):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jobs, "train", lambda *_, **__: pytest.fail("trained"))
+    line = refused(capsys, *command, "--outputs", ".")
+    assert "is no result of this command, which would replace it" in line
+    assert not list(tmp_path.glob("runs/*/*.json"))
+
+
+def test_own_data_are_planned_and_refused(own_file, capsys):
+    choice = [own_file, "--outputs", own_file.parent / "outputs"]
+    assert cli.main(["reproduce", *map(str, choice), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("missing: mine ") == 7 * 5
+    assert "missing: mine lightlayers-5 corrected seed 42" in said
+    line = refused(capsys, "reproduce", *choice, "--scheduler", "tcp://localhost:1")
+    assert "leave out --scheduler" in line
+    own_file.write_bytes(b"nothing")
+    assert "mine.npz can't be read" in refused(capsys, "reproduce", *choice)
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Outputs with one committed run, and the options that ask for it."""
     monkeypatch.chdir(ROOT)
+    (run,) = plans.plan("digits", ["separableconv2d"], [1])
+    (record,) = Store(ROOT / "outputs").read([run])[0].values()
+    file = Store(tmp_path / "outputs").write(record)
+    choice = ["--rows", "separableconv2d", "--seeds", "1", "--outputs", str(tmp_path / "outputs")]
+    return record, file, choice
+
+
+def test_a_second_call_trains_nothing_and_fresh_trains_again(stored, capsys, monkeypatch):
+    record, file, choice = stored
+    before = file.stat().st_mtime_ns
     rendered = []
     monkeypatch.setattr(notebooks, "render", lambda *arguments: rendered.append(arguments))
-    arguments = ["reproduce", "digits", *rows, *SHORT, "--outputs", str(outputs)]
-    record = read_record(files[0])
-    other = outputs / "other"
+    arguments = ["reproduce", "digits", *choice]
+    assert cli.main(arguments) == 0
+    assert "1 of 1 runs are stored, 0 to train" in capsys.readouterr().out
+    assert file.stat().st_mtime_ns == before and len(rendered) == 1
+    asked = []
+
+    def execute(source, target, parameters, *_):
+        asked.append(parameters["fresh"])
+        Store(choice[-1]).write(record | {"started": "later"})
+        return ""
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    assert cli.main([*arguments, "--fresh"]) == 0
+    assert asked == [True] and read_record(file)["started"] == "later"
+
+
+def test_results_are_compared_with_those_of_other_outputs(stored, capsys, monkeypatch, tmp_path):
+    record, _, choice = stored
+    monkeypatch.setattr(notebooks, "render", lambda *arguments: "executed")
+    arguments = ["reproduce", "digits", *choice]
+    other = tmp_path / "other"
     Store(other).write(record | {"test": record["test"] | {"accuracy": 0.1234}})
     assert cli.main([*arguments, "--compare", str(other)]) == 0
     said = capsys.readouterr().out
-    assert "1 of 1 runs are stored, 0 to train" in said
     head, line = said[said.index("here and stored in") :].splitlines()[2:4]
     assert head.split() == "method parameters n accuracy sd n stored accuracy stored sd".split() + [
         "stored"
     ]
     accuracy = f"{record['test']['accuracy']:.4f}"
     assert [float(x) for x in (line.split()[3], line.split()[6])] == [float(accuracy), 0.1234]
-    assert cli.main([*arguments, "--compare", str(outputs / "none")]) == 0
-    assert f"No stored runs to compare with in {outputs / 'none'}" in capsys.readouterr().out
-    rendered.clear()
-    assert cli.main(arguments) == 0
-    assert [file.stat().st_mtime_ns for file in files] == before
-    assert len(rendered) == 1
-    asked = []
-
-    def execute(source, target, parameters, *_):
-        asked.append(parameters["fresh"])
-        Store(outputs).write(record | {"started": "later"})
-        return ""
-
-    monkeypatch.setattr(notebooks, "execute", execute)
-    assert cli.main([*arguments, "--fresh"]) == 0
-    assert asked == [True] and read_record(files[0])["started"] == "later"
-
-
-def test_own_data_from_the_command_line(tmp_path):
-    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype="uint8")
-    arrays = {"x_train": x, "y_train": np.arange(40) % 2, "x_test": x, "y_test": np.arange(40) % 2}
-    np.savez(tmp_path / "mine.npz", **arrays)
-    choice = [tmp_path / "mine.npz", "--outputs", tmp_path / "outputs"]
-    done = lightlayers("reproduce", *choice, "--dry-run")
-    assert done.stdout.count("missing: mine ") == 7 * 5, done.stderr
-    assert "missing: mine lightlayers-5 corrected seed 42" in done.stdout
-    done = lightlayers("reproduce", *choice, "--rows", "conv2d", *SHORT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (file,) = tmp_path.glob("outputs/runs/mine/*.json")
-    assert str(tmp_path) not in file.read_text()
-    assert (tmp_path / "outputs" / "tables" / "mine-corrected.csv").exists()
-    done = lightlayers("status", *choice)
-    assert "mine: 1 runs stored" in done.stdout, done.stderr
-    done = lightlayers("reproduce", *choice, "--scheduler", "tcp://localhost:1")
-    assert done.returncode == 2 and "leave out --scheduler" in done.stderr
-    (tmp_path / "mine.npz").write_bytes(b"nothing")
-    done = lightlayers("reproduce", *choice)
-    assert done.returncode == 2 and "mine.npz can't be read" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert cli.main([*arguments, "--compare", str(tmp_path / "none")]) == 0
+    assert f"No stored runs to compare with in {tmp_path / 'none'}" in capsys.readouterr().out
 
 
 def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
@@ -187,6 +198,14 @@ def test_an_experiment_is_planned_recipe_by_recipe(capsys, tmp_path):
     assert lines[1].startswith("missing: cifar100 lightlayers-5 no-scale seed 7 (")
     assert "leave out --rows" in refused(capsys, "reproduce", *choice, "--rows", "conv2d")
     assert "leave out --recipe" in refused(capsys, "reproduce", *choice, "--recipe", "no-l2")
+
+
+@pytest.mark.parametrize("command", [("reproduce", "digits"), ("bench", "networks")])
+def test_a_backend_without_loops_is_refused(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    line = refused(capsys, *command, "--outputs", tmp_path / "outputs")
+    assert "expected tensorflow or jax. Received: torch" in line
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_unknown_kernel_is_refused(capsys, tmp_path):

@@ -57,6 +57,22 @@ def test_the_residual_network_adds_a_shortcut():
             assert x is network.get_layer(f"block{i}_{name}").output
 
 
+@pytest.mark.parametrize(("dataset", "row"), [("mnist", "lightlayers"), ("cifar10", "ghost")])
+def test_networks_state_the_format_of_their_images(dataset, row):
+    """Keras' configuration file may say another, and what is made elsewhere keeps to it."""
+    rank = 1 if row == "lightlayers" else None
+    shapes = [layer.output.shape for layer in networks.build(dataset, row, rank).layers]
+    keras.config.set_image_data_format("channels_first")
+    try:
+        network = networks.build(dataset, row, rank)
+        assert [layer.output.shape for layer in network.layers] == shapes
+        formats = {layer.data_format for layer in network.layers if hasattr(layer, "data_format")}
+        assert formats == {"channels_last"}
+        assert keras.config.image_data_format() == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
 def test_output_is_a_distribution():
     network = networks.build(((9, 12, 3), 7), "lightlayers", 2)
     images = np.random.default_rng(0).random((4, 9, 12, 3), "float32")

@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pytest
+from suite.stored import record_of
 
 from lightlayers import Budget
 from lightlayers.suite import datasets, networks, plans
@@ -43,14 +44,14 @@ def test_stored_runs_of_further_seeds_come_with_the_suites(tmp_path):
     assert [run.seed for run in usual] == 2 * list(plans.SEEDS)
     for changes in ({"seed": 9}, {"seed": 7}, {"seed": 8, "epochs": 2}, {"recipe": "no-l2"}):
         run = dataclasses.replace(usual[0], **changes)
-        store.write({"test": {}, "run": run.to_record(), "id": run.id})
+        store.write(record_of(run))
     found = plans.plan("digits", **choice, store=store)
     assert [run.seed for run in found] == [*plans.SEEDS, 7, 9, *plans.SEEDS]
     assert [run.row for run in found] == 7 * ["conv2d"] + 5 * ["lightlayers-1"]
     assert plans.plan("digits", **choice, seeds=[1], store=store) == [usual[1], usual[6]]
     one = plans.plan_experiment("starts")[0]
     one = dataclasses.replace(one, seed=9)
-    store.write({"test": {}, "run": one.to_record(), "id": one.id})
+    store.write(record_of(one))
     more = plans.plan_experiment("starts", store=store)
     assert [run.seed for run in more[:7]] == [*plans.SEEDS, 9, plans.SEEDS[0]]
 
@@ -61,6 +62,14 @@ def test_rows_and_seeds_are_lists(wrong):
     expected = f"`{name}` must be a list like .*{name}={re.escape(repr(value))}"
     with pytest.raises(ValueError, match=expected):
         plans.plan("digits", **wrong)
+
+
+def test_results_of_own_data_replace_no_others(own):
+    for name in ("table1", "bench-grid", "mnist-shuffled"):
+        own(name)
+        for recipe in ("paper", "corrected"):
+            assert plans.result_name(name, recipe).startswith(f"{name}/{name}")
+    assert plans.result_name("mnist", "shuffled") == "mnist-shuffled"
 
 
 def test_own_data_has_the_budget_of_its_own_network(own):

@@ -6,8 +6,8 @@ import numpy as np
 
 from lightlayers.suite import backend, datasets, networks, paper, recipes
 from lightlayers.suite.analysis import chance
+from lightlayers.suite.files import write_text
 from lightlayers.suite.runs import Run
-from lightlayers.suite.store import write_text
 
 _SEEDS = 100  # of which a share is told
 _ALIKE = 1e-3  # features of images differ by tenths, or by rounding
@@ -88,7 +88,8 @@ def _look_inside(model, convolutions, x):
     logits = to_numpy(features) @ to_numpy(head.kernel)
     dead = []
     for layer, entering in zip(convolutions, inputs, strict=True):
-        hidden = keras.ops.conv(entering, layer.factor_1, 1, "same") + layer.intermediate_bias
+        hidden = keras.ops.conv(entering, layer.factor_1, 1, "same", "channels_last")
+        hidden += layer.intermediate_bias
         hidden = to_numpy(layer.intermediate_activation(hidden))
         dead.extend((hidden == 0).all(axis=(0, 1, 2)))
     return logits, dead
@@ -184,7 +185,6 @@ def _keep(store, name, compute, renew, indent=None):
 
     if renew or store.measurement(name) is None:
         lines = compute()
-        store.bench.mkdir(parents=True, exist_ok=True)
         write_text(store.bench / f"{name}.json", json.dumps(lines, indent=indent) + "\n")
     return pd.DataFrame(store.measurement(name))
 

@@ -1,10 +1,11 @@
 """Tables of runs: from records to one row a run, then to one row a method."""
 
+import html
 import math
 
 from lightlayers.suite.analysis import intervals
+from lightlayers.suite.files import write_text
 from lightlayers.suite.runs import Run
-from lightlayers.suite.store import write_text
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
@@ -187,12 +188,26 @@ def save_table(table, store, name):
         store: A `Store`.
         name: String, the files' name without suffix.
     """
-    store.tables.mkdir(parents=True, exist_ok=True)
     options = {"index": False, "escape": True, "float_format": "%.4g", "na_rep": ""}
     texts = {
         "csv": table.to_csv(index=False),
-        "md": table.to_markdown(index=False) + "\n",
+        "md": _escape_markdown(table).to_markdown(index=False) + "\n",
         "tex": table.to_latex(**options),
     }
     for suffix, text in texts.items():
         write_text(store.tables / f"{name}.{suffix}", text)
+
+
+def _escape_markdown(table):
+    """Returns a table whose texts are shown as they are: they may come from anyone's record."""
+
+    def escape(value):
+        if not isinstance(value, str):
+            return value
+        return html.escape(value, quote=False).replace("|", "\\|")
+
+    escaped = table.copy()
+    for name, column in table.items():
+        if column.dtype.kind == "O":  # of texts
+            escaped[name] = column.map(escape)
+    return escaped.rename(columns=escape)

@@ -3,12 +3,15 @@
 import os
 import threading
 
+from lightlayers.suite.execution.processes import end_children
+
 
 def _die_with_parent():
     # The parent holds the other end of stdin. If it is killed, that end closes, and no training
     # may go on without it. The read is unbuffered: a thread that holds sys.stdin's lock would
     # break the interpreter's exit.
     os.read(0, 1)
+    end_children(os.getpid())
     os._exit(1)
 
 

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-import pathlib
+import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
+
+from lightlayers.suite.execution.scratch import temporary_folder
 
 LOG_INTERVAL = 600  # seconds between what a log is told of the jobs that run
 
@@ -21,6 +22,52 @@ def format_time(seconds):
 
 def _count_runs(jobs):
     return sum(len(job.runs) for job in jobs)
+
+
+class TolerantStream:
+    """A text stream to show progress on: where it is full, closed or ASCII, that costs no run.
+
+    Args:
+        stream: Text stream.
+    """
+
+    def __init__(self, stream):
+        self._stream, self.error = stream, None
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        encoding = self._stream.encoding or "utf-8"
+        self._try(self._stream.write, text.encode(encoding, "replace").decode(encoding))
+        return len(text)
+
+    def flush(self):
+        self._try(self._stream.flush)
+
+    def _try(self, function, *arguments):
+        try:
+            function(*arguments)
+        except (OSError, ValueError) as error:  # a closed file's is a ValueError
+            self.error = error
+
+
+@contextlib.contextmanager
+def tolerate_broken_output():
+    """Lets what is printed to a stdout that can't take it be lost, and says so in the end."""
+    stdout = sys.stdout
+    stream = TolerantStream(stdout)
+    try:
+        with contextlib.redirect_stdout(stream):
+            yield
+    finally:
+        if stream.error:
+            with contextlib.suppress(OSError, ValueError):
+                # What it holds back would be an error again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+            with contextlib.suppress(OSError):
+                lost = f"lightlayers: not all that was to be shown could be ({stream.error})"
+                print(lost, file=sys.stderr)
 
 
 class Speeds:
@@ -75,14 +122,11 @@ class Display:
         """
         self._begin(jobs, stored, workers, together)
         for message in damaged:
-            print(f"damaged, to be trained again: {message}", flush=True)
+            self.say(f"damaged, to be trained again: {message}")
         count = _count_runs(jobs)
         found = f"{len(planned) - count} of {len(planned)} runs are stored"
-        print(f"{found}, {count} to train.", flush=True)
-        # A kernel that is being ended may still write there. That must not hide why it is ended.
-        progress = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        with progress as folder, contextlib.ExitStack() as stack:
-            self._folder = pathlib.Path(folder)
+        self.say(f"{found}, {count} to train.")
+        with temporary_folder() as self._folder, contextlib.ExitStack() as stack:
             if self.live and jobs:
                 from rich.live import Live
 
@@ -95,7 +139,7 @@ class Display:
         if self._overheads:
             mean = statistics.mean(self._overheads)
             what = "Papermill, kernel start and imports took"
-            print(f"{what} {mean:.0f} s a job, shared by its seeds.", flush=True)
+            self.say(f"{what} {mean:.0f} s a job, shared by its seeds.")
 
     def _begin(self, jobs, stored, workers, together):
         self._jobs, self._workers, self._together = jobs, workers, together
@@ -114,9 +158,13 @@ class Display:
         """Returns the path of the file in which a job's training says how far it is."""
         return self._folder / f"{job.name}.json"
 
+    def say(self, text):
+        """Prints a line."""
+        print(text, flush=True)
+
     def tell_waiting(self, name):
         """Says that a row waits for another command."""
-        print(f"{name} waits: another command trains this row.", flush=True)
+        self.say(f"{name} waits: another command trains this row.")
 
     def tell_start(self, job):
         """Notes that a job runs."""
@@ -128,9 +176,9 @@ class Display:
         with self._lock:
             self._note_end(job)
         if job.error:
-            print(f"FAILED {job.name}: {job.error}", flush=True)
+            self.say(f"FAILED {job.name}: {job.error}")
         elif not self.live:
-            print(f"{self.counts()} · {job.name}", flush=True)
+            self.say(f"{self.counts()} · {job.name}")
 
     def _note_end(self, job):
         _, start = self._started.pop(id(job), (job, None))
@@ -154,7 +202,7 @@ class Display:
     def _progress(self, job):
         """Returns the run that a job is at and its last epoch, or `None` and 0 before the first."""
         with contextlib.suppress(OSError, ValueError):
-            progress = json.loads(self.progress_file(job).read_text())
+            progress = json.loads(self.progress_file(job).read_text(encoding="utf-8"))
             for run in job.runs:
                 if run.id == progress["id"]:
                     return run, progress["epoch"]
@@ -217,10 +265,8 @@ class Display:
         return lines
 
     def _log(self, ended):
-        # If nobody reads any more, the main thread says so.
-        with contextlib.suppress(OSError):
-            while not ended.wait(LOG_INTERVAL):
-                print("\n".join(self._lines()), flush=True)
+        while not ended.wait(LOG_INTERVAL):
+            self.say("\n".join(self._lines()))
 
     def view(self):
         """Returns what the live view shows: a line of counts, and one for each running job."""

@@ -55,12 +55,28 @@ def train(planned, store, display, settings=DEFAULTS, workers=None, scheduler=No
     jobs = make_jobs(missing, apart)
     workers = min(workers or cores(), max(len(jobs), 1))
     with display.show(jobs, stored, planned, damaged, workers, settings.together):
-        if not jobs:
-            return []
         try:
+            if not jobs:
+                return []
             if scheduler is not None:
                 return cluster.train_jobs(jobs, store, display, settings, scheduler)
             return local.train_jobs(jobs, store, display, settings, workers)
         finally:
-            with contextlib.suppress(OSError):  # it is empty where nothing failed
-                store.failed.rmdir()
+            _remove_finished(planned, jobs, store)
+
+
+def _remove_finished(planned, jobs, store):
+    """Removes executed notebooks of finished rows, those that an earlier call has left among them.
+
+    Args:
+        planned: List of `Run`.
+        jobs: List of `Job`, those that this call has trained.
+        store: `Store` of the records.
+    """
+    failed = {job.name for job in jobs if job.error}
+    for job in make_jobs(planned):
+        kept = store.failed / f"{job.name}.ipynb"
+        if job.name not in failed and kept.exists() and not store.missing(job.runs):
+            kept.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it is empty where nothing failed
+        store.failed.rmdir()

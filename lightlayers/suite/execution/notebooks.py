@@ -1,20 +1,24 @@
 """Notebooks: found, checked, and executed by Papermill in processes of their own."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
-import tempfile
 
 import lightlayers
 from lightlayers.suite import datasets
 from lightlayers.suite.execution.processes import Processes
-from lightlayers.suite.store import write_text
+from lightlayers.suite.execution.scratch import temporary_folder
+from lightlayers.suite.files import write_text
 
 DAY = 24 * 3600
+_INJECTED = "injected-parameters"  # the cell that Papermill adds
+TRIES = 2  # now and then a kernel is lost at its start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +105,11 @@ def check_parameters(source, parameters):
         )
 
 
-def _papermill_command(source, target, parameters, settings):
+def papermill_command(source, target, parameters, settings):
+    """Returns the command that executes a notebook, see `execute`."""
     command = [sys.executable, "-m", "lightlayers.suite.execution"]
-    command += [_escape_braces(source), _escape_braces(target)]
+    # Whole paths: the name of a folder may begin as an option does.
+    command += [_escape_braces(os.path.abspath(path)) for path in (source, target)]
     command += ["-y", json.dumps(parameters, ensure_ascii=False)]  # YAML knows no surrogates
     command += ["--cwd", str(pathlib.Path(source).parent)]
     command += ["--no-progress-bar", "--log-level", "ERROR"]
@@ -118,6 +124,22 @@ def _last_error(stderr):
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt): ", line)]
     return (errors or lines or ["no message"])[-1]
+
+
+def _describe_end(status, stderr):
+    """Returns in one line how a process ended that did not end well."""
+    error = _last_error(stderr)
+    if status < 0:
+        names = {int(each): each.name for each in signal.Signals}
+        error = f"ended by {names.get(-status, f'signal {-status}')}"
+    if status == -signal.SIGKILL or "DeadKernelError" in error:
+        error += ", perhaps because the memory was full"
+    return f"{error} (exit status {status})"
+
+
+def is_passing(error):
+    """Returns whether what went wrong may not come again: a lost kernel, no error of a cell."""
+    return "Error" not in error or "Kernel" in error
 
 
 def execute(source, target, parameters, settings=DEFAULTS, environment=None, processes=None):
@@ -145,22 +167,39 @@ def execute(source, target, parameters, settings=DEFAULTS, environment=None, pro
     if folder := os.environ.get(datasets.VARIABLE):
         # The kernel works in the notebook's folder, where a relative path leads elsewhere.
         environment[datasets.VARIABLE] = os.path.abspath(folder)
-    command = _papermill_command(source, target, parameters, settings)
+    command = papermill_command(source, target, parameters, settings)
     status, stderr = (processes or Processes()).run(command, environment)
-    return f"{_last_error(stderr)} (exit status {status})" if status else ""
+    return _describe_end(status, stderr) if status else ""
+
+
+def find_target(result, store):
+    """Returns the path of an executed notebook among the results of a store.
+
+    Raises:
+        ValueError: If a notebook is there that was not made so, as in the folder of the sources.
+    """
+    target = store.notebooks / f"{result}.ipynb"
+    if target.exists() and f'"{_INJECTED}"'.encode() not in target.read_bytes():
+        raise ValueError(
+            f"{target} is no result of this command, which would replace it: choose other "
+            f"--outputs. Received: {store.outputs}"
+        )
+    return target
 
 
 def _remove_traces(executed):
     """Removes Papermill's times, paths and ids: they would make every execution differ."""
     for part in (executed, *executed.cells):
-        if "injected-parameters" in part.metadata.get("tags", ()):
-            part.id = "injected-parameters"
+        if _INJECTED in part.metadata.get("tags", ()):
+            part.id = _INJECTED
         for trace in ("papermill", "execution", "widgets"):
             part.metadata.pop(trace, None)
 
 
 def render(name, store, parameters, settings=DEFAULTS, result=None):
     """Executes a notebook from stored runs, and stores it with its tables and figures.
+
+    If its kernel is lost, that is tried again.
 
     Args:
         name: String, the notebook's.
@@ -178,18 +217,24 @@ def render(name, store, parameters, settings=DEFAULTS, result=None):
     import nbformat
 
     source = find_notebook(name)
-    target = store.notebooks / f"{result or name}.ipynb"
+    target = find_target(result or name, store)
     places = {"outputs": relative_outputs(source, store), "save": True, **data_parameter(name)}
-    with tempfile.TemporaryDirectory() as folder:
-        draft = pathlib.Path(folder, target.name)
-        if error := execute(source, draft, parameters | places, settings):
-            kept = store.failed / target.name
+    kept = store.failed / target.name
+    with temporary_folder() as folder:
+        draft = folder / target.name
+        for _ in range(TRIES):
+            error = execute(source, draft, parameters | places, settings)
+            if not error or not is_passing(error):
+                break
+        if error:
             kept.parent.mkdir(parents=True, exist_ok=True)
             if draft.exists():
                 shutil.copy(draft, kept)
             raise RuntimeError(f"{source} failed: {error}; see {kept}")
         executed = nbformat.read(draft, as_version=4)
     _remove_traces(executed)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, nbformat.writes(executed) + "\n")
+    kept.unlink(missing_ok=True)  # of an earlier call that failed
+    with contextlib.suppress(OSError):  # others may be kept there
+        kept.parent.rmdir()
     return target

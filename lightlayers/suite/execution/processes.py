@@ -1,5 +1,6 @@
 """The child processes of a command."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -8,6 +9,20 @@ import threading
 
 class Stopped(Exception):
     """The command was interrupted."""
+
+
+def end_children(pid):
+    """Ends all processes below one.
+
+    From outside: a kernel that is stopped, or in which one call holds the interpreter, does not
+    notice that its parent is gone.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 class Processes:
@@ -32,7 +47,7 @@ class Processes:
         """
         if self.stopped.is_set():
             raise Stopped
-        with tempfile.TemporaryFile("w+") as stderr:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # it closes with this process, and __main__ then ends
@@ -58,4 +73,5 @@ class Processes:
         """Ends the children, and so every thread that waits for one."""
         self.stopped.set()
         for process in list(self._live):
-            process.kill()  # the kernel below it notices within a second, and ends too
+            end_children(process.pid)
+            process.kill()

@@ -7,8 +7,6 @@ from lightlayers.suite.execution import notebooks
 from lightlayers.suite.execution.processes import Stopped
 from lightlayers.suite.processors import SINGLE_THREADED
 
-TRIES = 2  # now and then a kernel is lost at its start
-
 
 def name_row(run):
     """Returns the name of a run's row among those of all data sets and recipes."""
@@ -35,15 +33,21 @@ def hold_row(name, store, display, stopped=lambda: False):
     from filelock import FileLock, Timeout
 
     locks = store.outputs / "runs" / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock, waited = FileLock(locks / f"{name}.lock"), False
+    # Other users of the folder lock the same file.
+    lock, waited = FileLock(locks / f"{name}.lock", mode=0o666), False
     while not lock.is_locked:
         try:
+            locks.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0.5)
         except Timeout:
             if not waited:
                 display.tell_waiting(name)
             waited = True
+        except OSError as error:  # of another user, or on a file system without locks
+            display.say(
+                f"{name} can't be locked ({error.strerror}): let no other command train it here."
+            )
+            break
         if stopped():
             lock.release()
             raise Stopped
@@ -91,7 +95,7 @@ def train_row(planned, source, store, settings, environment=None, processes=None
     """
     kept = store.failed / f"{name_row(planned[0])}.ipynb"
     environment = SINGLE_THREADED | (environment or {})
-    for _ in range(TRIES):
+    for _ in range(notebooks.TRIES):
         before = {run: _time_written(store, run) for run in planned}
         parameters = _row_parameters(planned, source, store, settings)
         error = notebooks.execute(source, kept, parameters, settings, environment, processes)
@@ -105,7 +109,7 @@ def train_row(planned, source, store, settings, environment=None, processes=None
             return ""
         # An error of the notebook comes again. A lost kernel does not, nor does the error of
         # Papermill whose folder another command has just removed.
-        if "Error" in error and "Kernel" not in error and kept.parent.exists():
+        if not notebooks.is_passing(error) and kept.parent.exists():
             break
     return f"{error or 'no record was written'}; see {kept}"
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from lightlayers.suite import datasets
 from lightlayers.suite.figures import style
+from lightlayers.suite.files import write_file
 from lightlayers.suite.training.record import SHOWN_IMAGES
 
 
@@ -66,7 +67,6 @@ def shown_sheet(dataset, store):
         data = datasets.load(dataset).limited(SHOWN_IMAGES, SHOWN_IMAGES)
         text = PngImagePlugin.PngInfo()
         text.add_text("labels", " ".join(map(str, data.y_test)))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        row = np.concatenate(list(data.x_test), axis=1).squeeze()
-        Image.fromarray(row).save(target, pnginfo=text, optimize=True)
+        row = Image.fromarray(np.concatenate(list(data.x_test), axis=1).squeeze())
+        write_file(target, lambda file: row.save(file, pnginfo=text, optimize=True))
     return target

@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 
+from lightlayers.suite.files import write_file
+
 # Okabe and Ito's colours of verdicts, told apart by all: green, blue, orange, vermilion, grey.
 VERDICT_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D55E00", "#999999")
 HUES = 10  # of seaborn's colour-blind palette
@@ -13,12 +15,16 @@ _TICKS = {
     "accuracy": [0.5, 0.1, 0.9, 0.01, 0.99, 0.2, 0.8, 0.05, 0.95, 0.02, 0.98, 0.3, 0.7, 0.4, 0.6],
     "loss": [1, 0.1, 0.01, 2, 0.5, 0.2, 5, 0.05, 0.02, 3, 4, 1.5, 2.5, 3.5, 4.5, 1.2, 0.8],
 }
-_PARAMETER_TICKS = (2000, 5000, 10000, 20000, 50000, 100000)
+_FEWEST_TICKS = 3
 # Ten thousand test images can't tell 1 from 0.99995.
 _LEAST_ACCURACY = 5e-5
 
 
-def set_theme(font_scale=0.95):
+NO_RUNS = "no runs yet"
+WIDTH = 7.2  # inches: at this width letters of the theme are read on a telephone too
+
+
+def set_theme(font_scale=1.0):
     """Sets seaborn's theme, the same for all figures."""
     import seaborn as sns
 
@@ -27,7 +33,7 @@ def set_theme(font_scale=0.95):
     )
 
 
-def make_axes(columns=1, rows=1, width=9.0, height=4.2, **kwargs):
+def make_axes(columns=1, rows=1, width=WIDTH, height=4.2, **kwargs):
     """Returns a figure and its axes, as `plt.subplots` does."""
     import matplotlib.pyplot as plt
 
@@ -37,6 +43,8 @@ def make_axes(columns=1, rows=1, width=9.0, height=4.2, **kwargs):
 
 def make_panels(count, columns, row_height, margin=0.0, **kwargs):
     """Returns a figure and an array of axes, one for each of several panels.
+
+    Where axes share a scale, the lowest panel of each column has its numbers.
 
     Args:
         count: Integer, panels. Axes that are left over in the last row are blank.
@@ -51,6 +59,8 @@ def make_panels(count, columns, row_height, margin=0.0, **kwargs):
     figure, axes = make_axes(columns, rows, height=height, squeeze=False, **kwargs)
     for axis in axes.flat[count:]:
         axis.axis("off")
+    for axis in axes.flat[max(0, count - columns) : count]:
+        axis.tick_params(labelbottom=True)
     return figure, axes
 
 
@@ -94,8 +104,10 @@ def rescale_axis(axis, which, measure, values):
     edge = 0.08 * (high - low) or 0.1
     limits = scale.inverted().transform(np.array([low - edge, high + edge]))
     ticks = _choose_ticks(_TICKS[measure], limits, scale.transform)
+    if len(ticks) < _FEWEST_TICKS:  # so near each other they are as on a linear axis
+        ticks = _divide_evenly(limits)
     axis.set(**{f"{which}lim": limits, f"{which}ticks": ticks})
-    side.set_ticklabels([f"{tick:g}" for tick in ticks])
+    side.set_ticklabels([f"{tick:.6g}" for tick in ticks])
     axis.minorticks_off()
 
 
@@ -111,8 +123,17 @@ def _choose_ticks(ticks, limits, scale):
     return sorted(places)
 
 
+def _divide_evenly(limits):
+    """Returns round numbers at equal distances, at least three of them."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = limits
+    ticks = MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=_FEWEST_TICKS).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
+
+
 def set_parameter_ticks(axis, values):
-    """Writes round numbers of parameters below a logarithmic axis, in full.
+    """Gives a logarithmic axis limits around numbers of parameters, and round ones in full.
 
     Args:
         axis: Matplotlib axes.
@@ -120,10 +141,30 @@ def set_parameter_ticks(axis, values):
     """
     if not values:
         return
-    low, high = 0.7 * min(values), 1.4 * max(values)
-    ticks = [tick for tick in _PARAMETER_TICKS if low < tick < high]
-    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    low, high = 0.75 * min(values), 1.3 * max(values)
+    powers = range(len(str(int(high))))
+    ticks = [step * 10**power for power in powers for step in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low < tick < high]
+    if len(ticks) < _FEWEST_TICKS:
+        ticks = _divide_evenly((low, high))
+    axis.set_xlim(low, high)
+    axis.set_xticks(ticks, [f"{tick:,.6g}" for tick in ticks])
     axis.minorticks_off()
+
+
+def place_legend(figure, handles=None, columns=3, **kwargs):
+    """Places one legend below all axes of a figure, where it covers nothing.
+
+    Args:
+        figure: Matplotlib figure.
+        handles: List of artists with labels, or `None` for those of the first axes.
+        columns: Integer. Defaults to `3`.
+        **kwargs: Further arguments of `figure.legend`.
+    """
+    if handles is None:
+        handles = figure.axes[0].get_legend_handles_labels()[0]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, **kwargs)
 
 
 def save_figure(figure, store, name):
@@ -138,8 +179,7 @@ def save_figure(figure, store, name):
         Path of the file.
     """
     target = store.figures / f"{name}.png"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=110, metadata={"Software": None})
+    write_file(target, lambda file: figure.savefig(file, dpi=110, metadata={"Software": None}))
     return target
 
 

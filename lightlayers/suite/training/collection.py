@@ -21,7 +21,7 @@ def collect(runs, store, train=True, fresh=False, together=False, name=None):
         runs: List of `runs.Run`.
         store: `store.Store` of their records.
         train: Boolean, whether to train what is missing. Defaults to `True`. Otherwise
-            the command that does is printed.
+            the command that does is printed, or told in the error if nothing is stored.
         fresh: Boolean, whether to train also what is stored. Defaults to `False`.
         together: Boolean, whether to train the seeds of a row in one program, on Keras'
             JAX backend. Defaults to `False`.
@@ -32,7 +32,8 @@ def collect(runs, store, train=True, fresh=False, together=False, name=None):
         List of records, in the order of `runs`.
 
     Raises:
-        ValueError: If an option is no boolean, or the outputs folder can't be written.
+        ValueError: If an option is no boolean, the outputs folder can't be written, or nothing is
+            stored and nothing trained.
     """
     for option, value in (("train", train), ("fresh", fresh), ("together", together)):
         if not isinstance(value, bool):  # Papermill's -p takes `false` for a word
@@ -52,7 +53,9 @@ def collect(runs, store, train=True, fresh=False, together=False, name=None):
         store.check_writable(missing)
         _train_missing(missing, store, records, together, fresh)
     elif missing:
-        print(f"{len(missing)} are not. To train them: {plans.command(missing, store, name)}")
+        command = plans.command(missing, store, name)
+        store.check_found(records, command)
+        print(f"{len(missing)} are not. To train them: {command}")
     return [records[run] for run in runs if run in records]
 
 
@@ -102,4 +105,4 @@ def write_progress(run, epoch):
         return
     text = json.dumps({"id": run.id, "epoch": epoch, "epochs": run.epochs})
     with contextlib.suppress(OSError):  # a full disk there costs a line on a screen, no run
-        pathlib.Path(file).write_text(text)
+        pathlib.Path(file).write_text(text, encoding="utf-8")

@@ -74,6 +74,14 @@ def test_save_writes_csv_markdown_and_latex(runs, tmp_path):
     assert "LightLayers (K = 2) & 100 &" in latex and "loss sd" in latex
 
 
+def test_markdown_shows_texts_as_they_are(tmp_path):
+    table = pd.DataFrame({"a | b": ["<script>x</script> | y", None], "n": [1.5, 2]})
+    tables.save_table(table, Store(tmp_path), "x")
+    head, _, line, *_ = (tmp_path / "tables" / "x.md").read_text().splitlines()
+    assert r"a \| b" in head
+    assert r"&lt;script&gt;x&lt;/script&gt; \| y" in line and "1.5" in line
+
+
 def test_a_run_has_the_row_and_label_of_its_width():
     records = [record("conv2d", None, seed, 0.9) for seed in (1, 2)]
     records[1]["run"]["width"] = 56

@@ -1,5 +1,6 @@
 """The command in a folder of its own, with a stand-in for training and planted faults."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -7,36 +8,26 @@ import sys
 import time
 
 import nbformat
-import psutil
+from suite.execution import stand_in
 
 ROOT = pathlib.Path(__file__).parents[3]
+KERNEL = ["-m", "lightlayers.cli"]  # with Papermill and a kernel for each notebook
+QUICK_KERNEL = [str(stand_in.FILE)]  # without
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "lightlayers.cli", "reproduce", "digits", *map(str, arguments)]
-
-
-def reproduce(folder, *arguments):
-    """`lightlayers reproduce digits` in a folder with notebooks and outputs of its own."""
-    outputs = ["--outputs", folder / "outputs"]
-    return subprocess.run(
-        command(*arguments, *outputs), cwd=folder, capture_output=True, text=True, timeout=300
-    )
-
-
-def started(folder, *arguments):
-    log = open(folder / "log", "w")
-    outputs = ["--outputs", folder / "outputs"]
-    process = subprocess.Popen(
-        command(*arguments, *outputs),
-        cwd=folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        # A shell's background jobs are deaf to Ctrl-C, and so would their children be.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    log.close()
-    return process
+def started(folder, *arguments, program=QUICK_KERNEL):
+    """`lightlayers reproduce digits` in a process and a folder of its own."""
+    arguments = ["reproduce", "digits", *map(str, arguments), "--outputs", folder / "outputs"]
+    with open(folder / "log", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"TMPDIR": str(folder)},  # what a killed one leaves is pytest's
+            # A shell's background jobs are deaf to Ctrl-C, and so would their children be.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def records(folder):
@@ -47,7 +38,7 @@ def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def begun(folder):
@@ -56,30 +47,24 @@ def begun(folder):
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def family_of(process):
-    """The processes that a command has started, the kernels that train among them."""
-    found = psutil.Process(process.pid).children(recursive=True)
-    assert any("ipykernel_launcher" in each.cmdline() for each in found), found
-    return found
-
-
 # In place of minutes of training and of TensorFlow's start: a stored record under the run's
-# name. Notebook, kernel, Papermill and store are the real ones.
+# name. Notebook and store are the real ones.
 QUICK = """
 import time, unittest.mock
 from lightlayers.suite.store import read_record
 from lightlayers.suite.training import collection
 collection.backend.load = unittest.mock.Mock()
 collection.backend.load().config.floatx.return_value = "float32"
-stand_in = read_record({record!r})
-def stand_for(run, progress=None):
+kept = read_record({record!r})
+def train_seeds(planned, progress):
     with open({trained!r}, "a") as file:
-        file.write(run.id + chr(10))
-    for epoch in range(run.epochs):
+        file.write(" ".join(run.id for run in planned) + chr(10))
+    for epoch in range(planned[0].epochs):
         time.sleep(0.01)
-        progress(epoch + 1, run.epochs)
-    return {{**stand_in, "run": run.to_record(), "id": run.id, "started": str(time.time())}}
-collection.train_seeds = lambda planned, progress: [stand_for(run, progress) for run in planned]
+        progress(epoch + 1, planned[0].epochs)
+    changed = [{{"run": run.to_record(), "id": run.id}} for run in planned]
+    return [kept | each | {{"started": str(time.time())}} for each in changed]
+collection.train_seeds = train_seeds
 """
 
 
@@ -88,7 +73,7 @@ def slim(folder):
     notebook = nbformat.read(ROOT / "notebooks" / "digits.ipynb", as_version=4)
     last = next(i for i, cell in enumerate(notebook.cells) if "collect(" in cell.source)
     kept = ("import ", "train = ", "plans.plan", "collect(")
-    cells = notebook.cells[: last + 1]
+    cells = [cell for cell in notebook.cells[: last + 1] if "%pip" not in cell.source]
     notebook.cells = [cell for cell in cells if any(part in cell.source for part in kept)]
     (plan,) = (cell for cell in notebook.cells if "plans.plan" in cell.source)
     # The images take a second, and only the figures show them.
@@ -114,3 +99,4 @@ def plant(folder, code):
 
 
 ROW = ["--rows", "separableconv2d", "--limit", "64"]
+ONCE = [*ROW, "--seeds", "1", "--epochs", "1"]

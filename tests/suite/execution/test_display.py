@@ -1,9 +1,7 @@
 """What a running command shows."""
 
-import errno
+import io
 import json
-import os
-import tempfile
 import time
 
 import pytest
@@ -38,15 +36,39 @@ def test_display_tells_what_remains(tmp_path, monkeypatch, capsys):
     assert "Papermill, kernel start and imports took 12 s a job" in said
 
 
-def test_an_interruption_is_none_of_the_folder_that_a_kernel_still_writes_to(tmp_path, monkeypatch):
-    def busy(*_, **__):
-        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+class Ended(io.RawIOBase):
+    """What stdout writes to where its disk is full, or nobody reads any more."""
 
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(os, "rmdir", busy)
-        with display.Display(live=False).show([], {}, [], [], workers=1):
-            raise KeyboardInterrupt
+    def writable(self):
+        return True
+
+    def write(self, data):
+        raise OSError("planted")
+
+
+@pytest.mark.parametrize("fault", ["ended", "closed", "ascii"])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_broken_stdout_costs_no_run(monkeypatch, capsys, fault, live):
+    raw = Ended() if fault == "ended" else io.BytesIO()
+    stdout = io.TextIOWrapper(raw, "ascii" if fault == "ascii" else "utf-8")
+    monkeypatch.setattr("sys.stdout", stdout)
+    if fault == "closed":
+        stdout.close()
+    planned = plans.plan("digits", ["conv2d"], [1])
+    (job,) = [Job(planned)]
+    with display.tolerate_broken_output():
+        view = display.Display(live=live)
+        with view.show([job], {}, planned, [], workers=1):
+            view.tell_start(job)
+            view.tell_end(job)
+        print("done · µ", flush=True)
+    told = capsys.readouterr().err
+    if fault == "ascii":
+        assert "done ? ?" in raw.getvalue().decode() and not told
+    else:
+        assert told.count("\n") == 1 and "not all that was to be shown could be" in told
+    if fault == "ended":
+        raw.write = len  # else the stream tells of it once more where it ends
 
 
 def test_what_remains_is_told_at_the_pace_of_this_machine(monkeypatch, capsys):

@@ -55,6 +55,13 @@ def test_nothing_is_stored_in_another_precision(tmp_path, monkeypatch):
         training.collect(plans.plan("digits", ["conv2d"], [1]), Store(tmp_path))
 
 
+def test_where_nothing_is_stored_and_nothing_trained_the_error_says_what_to_do(tmp_path):
+    planned = plans.plan("digits", ["conv2d"], [1])
+    said = "lightlayers reproduce digits .*Papermill -p outputs FOLDER. Received: .*none$"
+    with pytest.raises(ValueError, match=said):
+        training.collect(planned, Store(tmp_path / "none"), train=False)
+
+
 @pytest.mark.parametrize("option", ["train", "fresh", "together"])
 def test_a_word_is_no_boolean(option, tmp_path):
     # `papermill -p fresh false` gives the word.
