@@ -12,6 +12,7 @@ from lightlayers.suite.runs import USUAL_WIDTH, Run
 METHODS = tuple(
     name for name, entry in registry.entries().items() if isinstance(entry, registry.Block)
 )
+_STORED, _UNKNOWN = "●", "○"  # before an option
 _COLUMNS = ["trained by", "parameters", "seeds", "accuracy", "min", "max", "low", "high"]
 
 
@@ -139,13 +140,12 @@ def sentences(choice, records):
         choice: A `Choice`.
         records: List of records, as `read_records` returns it.
     """
-    baseline = registry.baseline()
     parameters, macs = _sum_costs(choice)
-    base = Choice(choice.dataset, baseline.name, recipe=choice.recipe)
+    base = _find_baseline(choice)
     base_parameters, base_macs = _sum_costs(base)
     lines = [
         f"{choice.label} on {choice.dataset} has {parameters:,} parameters "
-        f"({parameters / base_parameters:.0%} of {baseline.label}'s) and does {macs:,} "
+        f"({parameters / base_parameters:.0%} of {base.label}'s) and does {macs:,} "
         f"multiply-adds ({macs / base_macs:.0%})."
     ]
     if not choice.select(records, choice.recipe):
@@ -158,13 +158,18 @@ def sentences(choice, records):
     return lines
 
 
+def _find_baseline(choice):
+    """Returns the choice that another is compared with: that of the baseline's network."""
+    return Choice(choice.dataset, registry.baseline().name, recipe=choice.recipe)
+
+
 def _sum_costs(choice):
     """Returns the parameters and the multiply-adds of a choice's network."""
     return costs(choice)[["parameters", "multiply-adds"]].sum()
 
 
 def picture(choice, records, store):
-    """Returns `figures.choice` as the bytes of a PNG.
+    """Returns `figures.choice` as the bytes of a PNG, its bars over those of the baseline.
 
     Args:
         choice: A `Choice`.
@@ -172,14 +177,15 @@ def picture(choice, records, store):
         store: `Store`, which has the sheets of test images.
     """
     found = choice.select(records, choice.recipe)
+    base = costs(_find_baseline(choice))
     if found:
         # The authors' seed, if it is there.
         record = min(found, key=lambda each: each["run"]["seed"] != choice.run.seed)
         sheet = figures.shown_sheet(choice.dataset, store)
         labels = datasets.get(choice.dataset).labels
-        figure = figures.choice(costs(choice), record, sheet, labels)
+        figure = figures.choice(costs(choice), record, sheet, labels, base)
     else:
-        figure = figures.choice(costs(choice))
+        figure = figures.choice(costs(choice), base=base)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90, pil_kwargs={"compress_level": 1})
     return png.getvalue()
@@ -188,7 +194,8 @@ def picture(choice, records, store):
 def alt(choice, records):
     """Returns the picture in words, for readers who do not see it."""
     largest = costs(choice).set_index("layer").idxmax()
-    text = f"Bars of the cost of each layer of {choice.label}: most parameters in "
+    base = _find_baseline(choice).label
+    text = f"Bars of the cost of each layer of {choice.label} over {base}'s: most parameters in "
     text += f"{largest['parameters']}, most multiply-adds in {largest['multiply-adds']}"
     if choice.select(records, choice.recipe):
         text += "; 16 test images with predictions"
@@ -210,6 +217,8 @@ def html(choice, records, store):
 def controls(records, store, choice):
     """Returns widgets to change a choice, above what there is to see of it.
 
+    What has stored runs is marked.
+
     Args:
         records: List of records, as `read_records` returns it.
         store: `Store`.
@@ -221,9 +230,17 @@ def controls(records, store, choice):
     import ipywidgets as widgets
 
     dataset, method, recipe, size = _make_controls(choice)
-    view, drawn = widgets.HTML(), {}
+    note, view, drawn = widgets.HTML(), widgets.HTML(), {}
+    stored, changing = _list_stored(records), False
 
     def show(_=None):
+        nonlocal changing
+        if changing:  # of options below, which for a moment have another value
+            return
+        changing = True
+        _mark_stored(dataset, method, recipe, stored)
+        changing = False
+        note.value = _describe_stored(stored, dataset.value, method.value, recipe.value)
         knob = registry.entries()[method.value].knob
         size.disabled = knob is None
         size.description = _describe_knob(knob)
@@ -240,7 +257,40 @@ def controls(records, store, choice):
     for control in (dataset, method, recipe, size):
         control.observe(show, "value")
     show()
-    return widgets.VBox([widgets.HBox([dataset, method]), widgets.HBox([recipe, size]), view])
+    rows = [widgets.HBox([dataset, method]), widgets.HBox([recipe, size])]
+    return widgets.VBox([*rows, note, view])
+
+
+def _list_stored(records):
+    """Returns the ranks of what is stored by (data set, method, recipe), of the usual width."""
+    stored = {}
+    for record in records:
+        run = Run.of(record)
+        if run.width == USUAL_WIDTH:
+            ranks = stored.setdefault((run.dataset, run.method, run.recipe), set())
+            ranks.add(run.rank)
+    return stored
+
+
+def _mark_stored(dataset, method, recipe, stored):
+    """Marks the options of each control that have stored runs beside the values of the others."""
+    now = [dataset.value, method.value, recipe.value]
+    for place, control in enumerate((dataset, method, recipe)):
+        options = []
+        for text, value in control.options:
+            key = (*now[:place], value, *now[place + 1 :])
+            mark = _STORED if key in stored else _UNKNOWN
+            options.append((mark + text[1:], value))
+        if list(control.options) != options:
+            control.options = options
+            control.value = now[place]
+
+
+def _describe_stored(stored, dataset, method, recipe):
+    """Returns what the marks mean, and which sizes are stored."""
+    sizes = sorted(rank for rank in stored.get((dataset, method, recipe), ()) if rank)
+    words = f"{_STORED} has stored runs, {_UNKNOWN} has none: its cost is known, not its accuracy."
+    return f"{words} Stored sizes: {', '.join(map(str, sizes))}." if sizes else words
 
 
 def _make_controls(choice):
@@ -249,16 +299,15 @@ def _make_controls(choice):
 
     entries = registry.entries()
     methods = {entries[name].short_label: name for name in METHODS}
+    choices = [{name: name for name in datasets.NAMES}, methods]
+    choices.append({name: name for name in recipes.RECIPES})
+    marked = [[(f"{_UNKNOWN} {text}", name) for text, name in each.items()] for each in choices]
     style = {"style": {"description_width": "initial"}}
     dataset = widgets.Dropdown(
-        options=datasets.NAMES, value=choice.dataset, description="data set", **style
+        options=marked[0], value=choice.dataset, description="data set", **style
     )
-    method = widgets.Dropdown(
-        options=methods.items(), value=choice.method, description="method", **style
-    )
-    recipe = widgets.Dropdown(
-        options=list(recipes.RECIPES), value=choice.recipe, description="recipe", **style
-    )
+    method = widgets.Dropdown(options=marked[1], value=choice.method, description="method", **style)
+    recipe = widgets.Dropdown(options=marked[2], value=choice.recipe, description="recipe", **style)
     size = widgets.IntSlider(choice.rank or 1, 1, 16, description=_describe_knob(None), **style)
     size.layout.width = "28em"
     return dataset, method, recipe, size

@@ -14,7 +14,7 @@ import lightlayers.peers
 from lightlayers import costs
 from lightlayers.suite import backend, explorer, networks, plans, recipes, registry, training
 from lightlayers.suite.analysis import tables
-from lightlayers.suite.figures import results
+from lightlayers.suite.figures import accuracies, results
 from lightlayers.suite.registry import Block, Cascade, Compression, Knob, Method
 from lightlayers.suite.runs import Run, write_row
 from lightlayers.suite.store import Store
@@ -87,8 +87,8 @@ def test_a_peer_passes_through_the_whole_suite(row, tmp_path, request):
     assert record["parameters"]["total"] > 0 and record["multiply_adds"] > 0
     frame = tables.frame([record])
     assert list(tables.summary(frame)["method"]) == [run.label]
-    figure = results.accuracy_against_parameters(frame, "digits")
-    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    figure = accuracies.accuracy_against_parameters(frame, "digits")
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert any(entry.short_label in word for word in words)
     plt.close(figure)
     plt.close(results.learning_curves([record]))

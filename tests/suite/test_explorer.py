@@ -89,7 +89,7 @@ def test_accuracies_are_those_of_the_table():
 
 
 def controls(box):
-    top, middle, view = box.children
+    top, middle, _, view = box.children
     return [*top.children, *middle.children, view]
 
 
@@ -114,6 +114,28 @@ def test_a_changed_widget_changes_what_is_shown():
     assert rank.disabled
     method.value = "lightlayers"
     assert not rank.disabled
+
+
+def test_choices_with_stored_runs_are_marked():
+    kept = [("digits", "lightlayers", 2, "paper"), ("mnist", "spatial", 9, "corrected")]
+    keys = ("dataset", "method", "rank", "recipe")
+    records = [each for each in stored() if tuple(each["run"][key] for key in keys) in kept]
+    box = explorer.controls(records, STORE, Choice("digits", "spatial", 9, "corrected"))
+    dataset, method, recipe, size, _ = controls(box)
+
+    def marked():
+        found = []
+        for control in (dataset, method, recipe):
+            found.append([value for text, value in control.options if text.startswith("●")])
+        return found
+
+    assert marked() == [["mnist"], [], []]
+    recipe.value = "paper"
+    assert marked() == [[], ["lightlayers"], []]
+    dataset.value, recipe.value = "mnist", "corrected"
+    assert marked() == [["mnist"], ["spatial"], ["corrected"]]
+    assert "Stored sizes: 9." in box.children[2].value
+    assert (dataset.value, method.value, recipe.value) == ("mnist", "spatial", "corrected")
 
 
 def test_what_is_not_stored_says_how_to_train_it():

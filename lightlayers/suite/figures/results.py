@@ -1,191 +1,93 @@
 """The figures of results, one function each: from a table of runs to a figure."""
 
-from lightlayers.suite import paper, plans, registry
 from lightlayers.suite.analysis.verdicts import VERDICTS
 from lightlayers.suite.figures import style
-from lightlayers.suite.runs import USUAL_WIDTH, Run, parse_row
+from lightlayers.suite.runs import Run
 
-# Where a size can stand beside its point. Methods of about one size lie close together, so each
-# begins at another place.
-_PLACES = (
-    {"xytext": (7, -12), "ha": "left", "va": "baseline"},
-    {"xytext": (-8, -1), "ha": "right", "va": "center"},
-    {"xytext": (0, 8), "ha": "center", "va": "bottom"},
-    {"xytext": (8, -1), "ha": "left", "va": "center"},
-    {"xytext": (-7, -12), "ha": "right", "va": "baseline"},
-    {"xytext": (7, 7), "ha": "left", "va": "bottom"},
-    {"xytext": (-7, 7), "ha": "right", "va": "bottom"},
-    {"xytext": (0, -9), "ha": "center", "va": "top"},
-)
-_ABOVE = 2
-_LEGEND_ROOM = 8  # entries that leave the data room within the axes
-_NO_RUNS = ["no runs yet"]
-
-
-def accuracy_against_parameters(runs, dataset):
-    """Returns a figure of test accuracy against parameters, every seed a point.
-
-    The axis of accuracies is logit, so that a seed at chance does not press the others together.
-
-    Args:
-        runs: DataFrame, as `tables.frame` returns it.
-        dataset: String, whose published numbers are drawn too, if there are any.
-    """
-    methods = list(dict.fromkeys(runs["method"]))
-    published = [row for row in paper.ROWS if row.dataset == dataset]
-    crowded = len(methods) + bool(published) > _LEGEND_ROOM
-    figure, axis = style.make_axes(width=13.0 if crowded else 9.0)
-    colors = style.colors(registry.entries())
-    for method in methods:
-        _draw_method(axis, runs[runs["method"] == method], registry.entries()[method], colors)
-    if published:
-        _draw_published(axis, published)
-    axis.set(xscale="log", xlabel="parameters (log scale)", ylabel="test accuracy (logit scale)")
-    accuracies = [*runs["accuracy"], *(float(row.accuracy) for row in published)]
-    if accuracies:
-        style.rescale_axis(axis, "y", "accuracy", accuracies)
-    parameters = [*runs["parameters"], *(row.parameters for row in published)]
-    style.set_parameter_ticks(axis, parameters)
-    beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}
-    axis.legend(**beside if crowded else {"loc": "lower right"})
-    _write_sizes(axis, runs)
-    return figure
-
-
-def _draw_method(axis, runs, entry, colors):
-    """Draws every seed of one method, and its rows' means with a line through them."""
-    means = runs.groupby("row")[["parameters", "accuracy"]].mean().sort_values("parameters")
-    look = {"color": colors[entry.name], "marker": entry.marker}
-    axis.plot(runs["parameters"], runs["accuracy"], ls="", alpha=0.4, ms=6, **look)
-    label = f"{entry.short_label}, mean"
-    axis.plot(means["parameters"], means["accuracy"], ms=9, mec="black", label=label, **look)
-
-
-def _draw_published(axis, rows):
-    """Draws the paper's numbers as crosses, over the runs that they may lie on."""
-    parameters = [row.parameters for row in rows]
-    accuracies = [float(row.accuracy) for row in rows]
-    look = {"ls": "", "marker": "x", "zorder": 5}
-    axis.plot(parameters, accuracies, color="white", mew=4.5, ms=8.5, **look)
-    axis.plot(parameters, accuracies, color="black", mew=1.8, label="paper", **look)
-
-
-def _size_text(row):
-    """Returns what stands beside a row's point: its size, its width unless that is usual."""
-    method, size, width = parse_row(row)
-    parts = []
-    if size is not None:
-        parts.append(registry.entries()[method].knob.symbol.format(size=size))
-    if width != USUAL_WIDTH:
-        parts.append(f"{width}%")
-    return ", ".join(parts)
-
-
-def _write_sizes(axis, runs):
-    """Writes sizes and widths beside the means of rows, none over another where there is room.
-
-    It is placed before the layout, which makes the axes larger and so no two labels nearer.
-    """
-    from matplotlib.patheffects import withStroke
-
-    halo = [withStroke(linewidth=2.5, foreground="white")]  # readable over markers too
-    means = runs.groupby(["method", "row"])[["parameters", "accuracy"]].mean().reset_index()
-    means = means[means["row"].map(_size_text) != ""]
-    drawn = [entry for entry in registry.entries().values() if entry.name in set(means["method"])]
-    # Methods without a size come last, so that widths of theirs move no size.
-    drawn.sort(key=lambda entry: entry.knob is None)
-    taken = []
-    for i, entry in enumerate(drawn):
-        points = means[means["method"] == entry.name].sort_values("parameters")
-        for row, x, y in zip(points["row"], points["parameters"], points["accuracy"], strict=True):
-            options = {"textcoords": "offset points", "fontsize": 9, "path_effects": halo}
-            label = axis.annotate(_size_text(row), (x, y), (0, 0), **options)
-            taken.append(_place_label(label, i, _side_above(x, points["parameters"]), taken))
-
-
-def _side_above(parameters, others):
-    """Returns how a label above its point is aligned: away from a near one of its method."""
-    near = others[others.between(parameters / 1.1, parameters * 1.1)]
-    if len(near) == 1:
-        return "center"
-    return "right" if parameters == near.min() else "left"
-
-
-def _place_label(label, first, side_above, taken):
-    """Moves a label to the first place where it covers none of the taken boxes.
-
-    Args:
-        label: Annotation.
-        first: Integer, the place that is tried first, and that it takes if all are covered.
-        side_above: String, the horizontal alignment above the point.
-        taken: List of boxes of text.
-
-    Returns:
-        The box that the label covers.
-    """
-    places = list(_PLACES)
-    places[_ABOVE] = _PLACES[_ABOVE] | {"ha": side_above}
-    order = [places[(first + step) % len(places)] for step in range(len(places))]
-    for place in [*order, order[0]]:
-        label.set(ha=place["ha"], va=place["va"])
-        label.set_position(place["xytext"])
-        box = label.get_window_extent()
-        if not any(box.overlaps(other) for other in taken):
-            break
-    return box
+OUTSIDE = ("CLOSE", "DIFFERENT")
+_NOT_RUN = "NOT RUN"
+# What a legend says beside the verdicts: our mean, published numbers, and bars that are cut.
+_SIGNS = ("our mean", "published", "published, outside the bar", "the bar goes on beyond the edge")
+_PUBLISHED = {
+    _SIGNS[1]: {"marker": "o", "ms": 6.5, "mfc": "none", "mew": 1.6},
+    _SIGNS[2]: {"marker": "D", "ms": 7, "mec": "white"},
+}
 
 
 def verdicts(tables):
     """Returns a figure of every published number against our prediction interval.
 
-    A bar that ends at the edge goes on beyond it. The axes are those on which the intervals are
-    computed, so that one wide row does not press the others together.
+    An arrow at the edge: the bar goes on beyond it. A published number outside its interval is
+    filled, since the eye can't tell whether it lies on the end of a bar. The axes are those on
+    which the intervals are computed, so that one wide row does not press the others together.
 
     Args:
         tables: Dictionary from data set to its table, as `verdicts.against_paper` returns it.
     """
     import matplotlib.pyplot as plt
 
-    style.set_theme(font_scale=0.9)
-    heights = [len(table) / 2 + 1.2 for table in tables.values()]
-    figure, axes = plt.subplots(
-        len(tables),
-        2,
-        figsize=(10, 0.32 * sum(heights) + 0.6),
-        height_ratios=heights,
-        squeeze=False,
-        layout="constrained",
-    )
-    colors = dict(zip(VERDICTS, style.VERDICT_COLORS, strict=True))
+    style.set_theme()
+    heights = [len(table) / 3 for table in tables.values()]
+    size = style.WIDTH, 0.34 * sum(heights) + 0.75 * len(heights) + 0.9
+    options = {"height_ratios": heights, "squeeze": False, "layout": "constrained"}
+    figure, axes = plt.subplots(len(tables), 2, figsize=size, **options)
+    handles = {}
     for (dataset, table), (left, right) in zip(tables.items(), axes, strict=True):
-        _draw_cells(left, table, "accuracy", colors)
-        _draw_cells(right, table, "loss", colors)
-        left.set_title(f"{dataset}: test accuracy", fontsize=11)
-        right.set_title(f"{dataset}: test loss", fontsize=11)
+        for axis, measure in ((left, "accuracy"), (right, "loss")):
+            cells = table[table["measure"] == measure].reset_index(drop=True)
+            handles |= _draw_cells(axis, cells, measure)
+            axis.set_title(f"{dataset}: test {measure}", fontsize=12)
         right.set_yticklabels([])
-    handles = [
-        plt.Line2D([], [], color=color, lw=7, alpha=0.6, label=verdict)
-        for verdict, color in colors.items()
-    ]
-    handles.append(plt.Line2D([], [], color="black", marker="o", ls="", label="published"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    order = [name for name in (*VERDICTS, *_SIGNS) if name in handles]
+    style.place_legend(figure, [handles[name] for name in order], columns=2)
     return figure
 
 
-def _draw_cells(axis, table, measure, colors):
-    """Draws of each method the interval, our mean and the published number of one measure."""
-    cells = table[table["measure"] == measure].reset_index(drop=True)
-    for i, cell in cells.iterrows():
-        color = colors[cell["verdict"]]
-        if cell["verdict"] != "NOT RUN":  # of two seeds the interval would be the whole axis
-            bar = {"lw": 7, "alpha": 0.6, "solid_capstyle": "butt"}  # no longer than it is
-            axis.plot([cell["low"], cell["high"]], [i, i], color=color, **bar)
-        axis.plot(cell["mean"], i, marker="|", ms=11, mew=2, color=color)
-        axis.plot(cell["published"], i, marker="o", ms=6, color="black")
+def _draw_cells(axis, cells, measure):
+    """Draws of each method the interval, our mean and the published number of one measure.
+
+    Returns:
+        Dictionary from what a legend says to what it shows: of what is drawn only.
+    """
+    import matplotlib.pyplot as plt
+
+    colors = dict(zip(VERDICTS, style.VERDICT_COLORS, strict=True))
     axis.set_yticks(range(len(cells)), cells["method"])
     axis.set_ylim(len(cells) - 0.4, -0.6)
     # What was printed and what was run set the limits: an interval may reach a million.
     style.rescale_axis(axis, "x", measure, cells[["published", "min", "max"]].to_numpy())
+    mean, inside, outside, beyond = _SIGNS
+    handles = {}
+    for i, cell in cells.iterrows():
+        verdict, color = cell["verdict"], colors[cell["verdict"]]
+        if verdict != _NOT_RUN:  # of two seeds the interval would be the whole axis
+            bar = {"lw": 7, "alpha": 0.6, "solid_capstyle": "butt"}  # no longer than it is
+            (handles[verdict],) = axis.plot([cell["low"], cell["high"]], [i, i], c=color, **bar)
+            handles[verdict].set_label(verdict)
+            handles |= _draw_arrows(axis, i, cell, color, beyond)
+        if cell["n"]:
+            look = {"marker": "|", "ms": 13, "mew": 2.5, "ls": ""}
+            axis.plot(cell["mean"], i, color=color, **look)
+            handles[mean] = plt.Line2D([], [], color="0.4", label=mean, **look)
+        sign = outside if verdict in OUTSIDE else inside
+        look = _PUBLISHED[sign] | {"ls": "", "color": "black", "label": sign, "zorder": 5}
+        (handles[sign],) = axis.plot(cell["published"], i, **look)
+    return handles
+
+
+def _draw_arrows(axis, i, cell, color, label):
+    """Draws an arrow where an interval goes on beyond an edge, and returns it by its label."""
+    import matplotlib.pyplot as plt
+
+    low, high = axis.get_xlim()
+    look = {"transform": axis.get_yaxis_transform(), "clip_on": False, "ls": "", "ms": 9}
+    handles = {}
+    for place, sign, cut in ((0, "<", cell["low"] < low), (1, ">", cell["high"] > high)):
+        if cut:
+            axis.plot(place, i, marker=sign, color=color, **look)
+            look_of_all = {"color": "0.4", "marker": sign, "ls": "", "ms": 9}
+            handles[label] = plt.Line2D([], [], label=label, **look_of_all)
+    return handles
 
 
 def learning_curves(records):
@@ -205,89 +107,21 @@ def learning_curves(records):
             rows.append({"label": label, "epoch": epoch, "accuracy": accuracy})
     curves = pd.DataFrame(rows, columns=["label", "epoch", "accuracy"])
     labels = list(dict.fromkeys(curves["label"]))
-    titles = labels or _NO_RUNS
-    figure, axes = style.make_panels(len(titles), 3, 2.4, 0.4, sharex=True, sharey=True)
+    figure, axes = style.make_panels(max(1, len(labels)), 3, 2.2, 0.5, sharex=True, sharey=True)
     for label, axis in zip(labels, axes.flat, strict=False):
         epochs = curves[curves["label"] == label].groupby("epoch")["accuracy"]
         mean = epochs.mean()
         axis.fill_between(mean.index, epochs.min(), epochs.max(), alpha=0.3, lw=0)
         axis.plot(mean.index, mean, marker="" if len(mean) > 1 else "o")
-        axis.set_title(label)
-    figure.supxlabel("epoch")
+        axis.set_title(label, fontsize=11)
+        axis.locator_params(axis="x", nbins=5, integer=True, min_n_ticks=3)
+        axis.locator_params(axis="y", nbins=5, min_n_ticks=3)
+    if not labels:
+        axes.flat[0].set_title(style.NO_RUNS)
+    figure.supxlabel("epoch", fontsize=12)
     held_out = any(record["recipe"]["validation"] == "held-out" for record in records)
-    figure.supylabel("accuracy on held-out images" if held_out else "test accuracy")
+    figure.supylabel("held-out accuracy" if held_out else "test accuracy", fontsize=12)
     return figure
-
-
-def ablation(runs):
-    """Returns a figure of test accuracy by recipe, every seed a point, one panel a data set.
-
-    Args:
-        runs: DataFrame, as `tables.frame` returns it.
-    """
-    names = list(dict.fromkeys(runs["dataset"])) or _NO_RUNS
-    figure, axes = style.make_panels(len(names), 2, 3.8)
-    for name, axis in zip(names, axes.flat, strict=False):
-        rows = runs[runs["dataset"] == name]
-        recipes = list(dict.fromkeys(rows["recipe"]))
-        for i, recipe in enumerate(recipes):
-            values = rows.loc[rows["recipe"] == recipe, "accuracy"]
-            color = "#0072B2" if i else "#D55E00"  # the first is what the others are changes of
-            axis.plot(values, [i] * len(values), "o", color=color, alpha=0.5)
-            axis.plot(values.mean(), i, "|", ms=16, mew=2.5, color=color)
-        axis.set_yticks(range(len(recipes)), recipes)
-        axis.invert_yaxis()
-        axis.locator_params(axis="x", nbins=5)
-        if rows["accuracy"].min() < rows["accuracy"].max() / 2:
-            axis.set_xlim(left=0)
-        title = f"{name}, {rows['label'].iloc[0]}" if len(rows) else name
-        axis.set(xlabel="test accuracy", title=title)
-    return figure
-
-
-def chosen_ranks(runs):
-    """Returns a figure of test accuracy by budget and by how ranks are chosen.
-
-    Args:
-        runs: DataFrame, as `tables.frame` returns it, of experiment "ranks".
-    """
-    entries = registry.entries()
-    ways = {name: entries[name].short_label for name in plans.CHOSEN}
-    cells = zip(runs["dataset"], runs["row"], strict=True)
-    budgets = [f"K = {plans.BUDGETS[cell]}" for cell in cells]
-    table = runs.assign(budget=budgets, ranks=runs["method"].map(ways).fillna("one rank"))
-    names = list(dict.fromkeys(runs["dataset"])) or _NO_RUNS
-    figure, axes = style.make_panels(len(names), 2, 3.4, 0.8)
-    # The same colours in all panels, whichever rows a panel has.
-    colors = style.colors(["one rank", *ways.values()])
-    for name, axis in zip(names, axes.flat, strict=False):
-        _draw_budgets(axis, table[table["dataset"] == name], colors)
-        axis.set(title=name, xlabel="parameters of the paper's K", ylabel="test accuracy")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", title="ranks", ncols=3)
-    return figure
-
-
-def _draw_budgets(axis, table, colors):
-    """Draws one data set's seeds and means, a group for each budget."""
-    import seaborn as sns
-
-    if not len(table):
-        return
-    look = {
-        "x": "budget",
-        "y": "accuracy",
-        "hue": "ranks",
-        "hue_order": list(colors),
-        "order": sorted(set(table["budget"])),
-        "palette": list(colors.values()),
-        "ax": axis,
-    }
-    sns.stripplot(table, dodge=True, jitter=False, alpha=0.5, size=5, legend=False, **look)
-    means = {"estimator": "mean", "errorbar": None, "dodge": 0.64, "linestyle": "none"}
-    sns.pointplot(table, marker="_", markersize=14, markeredgewidth=3, **means, **look)
-    axis.get_legend().remove()
 
 
 def time_against_multiply_adds(rows):
@@ -304,23 +138,29 @@ def time_against_multiply_adds(rows):
     kind = rows["method"].where(rows["form"] == "", 'LightConv2D "' + rows["form"] + '"')
     table = rows.assign(share=rows["multiply_adds"] / base, kind=kind)
     table = table[(table["method"] != "Conv2D") & (table["implementation"] != "merged")]
-    figure, axes = style.make_axes(2, width=10, height=4.6, sharey=True)
+    figure, axes = style.make_axes(2, height=5.6, sharey=True)
     least = table["share"].min()
-    _draw_times(axes[0], table[table["task"] == "forward"], least, "inference", legend=False)
-    _draw_times(axes[1], table[table["task"] == "train"], least, "training step", legend="full")
-    axes[1].legend(bbox_to_anchor=(1.02, 1), loc="upper left", frameon=False, fontsize=9)
+    _draw_times(axes[0], table[table["task"] == "forward"], least, "inference")
+    _draw_times(axes[1], table[table["task"] == "train"], least, "training step")
+    axes[0].set(ylim=(0.7 * table["ratio"].min(), 1.4 * table["ratio"].max()))
+    handles, _ = axes[1].get_legend_handles_labels()
+    for axis in axes:
+        axis.get_legend().remove()
+    style.place_legend(figure, handles, fontsize=9.5)
     return figure
 
 
-def _draw_times(axis, table, least, title, legend):
+def _draw_times(axis, table, least, title):
     """Draws the layers of one task, and the line on which time follows the multiply-adds."""
     import seaborn as sns
+    from matplotlib.ticker import LogLocator
 
     look = {"hue": "kind", "style": "kind", "size": "channels", "sizes": (15, 130), "alpha": 0.8}
-    sns.scatterplot(table, x="share", y="ratio", ax=axis, legend=legend, **look)
-    axis.plot([least, 1], [least, 1], color="black", lw=1)
-    axis.axhline(1, color="0.5", lw=1, ls=":")
-    axis.set(xscale="log", yscale="log", ylim=(0.04, 3), title=title)
-    axis.set(xlabel="multiply-adds, of Conv2D's", ylabel="time, of Conv2D's")
+    sns.scatterplot(table, x="share", y="ratio", ax=axis, legend="full", **look)
+    axis.plot([least, 1], [least, 1], color="black", lw=1.5, label="time as multiply-adds")
+    axis.axhline(1, color="0.4", lw=1.5, ls=":", label="Conv2D's time")
+    axis.set(xscale="log", yscale="log", title=title)
+    axis.set(xlabel="multiply-adds / Conv2D's", ylabel="time / Conv2D's")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for side in (axis.xaxis, axis.yaxis):
         side.set_major_formatter("{x:g}")

@@ -158,13 +158,19 @@ def place_legend(figure, handles=None, columns=3, **kwargs):
     Args:
         figure: Matplotlib figure.
         handles: List of artists with labels, or `None` for those of the first axes.
-        columns: Integer. Defaults to `3`.
+        columns: Integer, the most that are tried. Defaults to `3`.
         **kwargs: Further arguments of `figure.legend`.
     """
     if handles is None:
         handles = figure.axes[0].get_legend_handles_labels()[0]
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, **kwargs)
+    if not handles:
+        return
+    place = {"handles": handles, "loc": "outside lower center"}
+    legend = figure.legend(ncols=columns, **place, **kwargs)
+    while columns > 1 and legend.get_window_extent().width > figure.bbox.width:
+        legend.remove()
+        columns -= 1
+        legend = figure.legend(ncols=columns, **place, **kwargs)
 
 
 def save_figure(figure, store, name):
