@@ -1,11 +1,26 @@
-"""Comparisons: what a recipe, a form or chosen ranks give over another, seed by seed."""
+"""Comparisons: what a recipe, a form or chosen ranks give over another.
 
+Recipes of one method are compared seed by seed. Methods with different weights are not: a seed
+makes their runs no more alike, see `yardsticks.correlate_seeds`.
+"""
+
+import collections
 import math
 
-from lightlayers.suite.analysis import intervals, pairs
+from lightlayers.suite.analysis import intervals, pairs, scatter, verdicts
 from lightlayers.suite.runs import Run
 
 LEAST_PAIRS = 3  # that decide anything
+
+# An `intervals.Estimate` of a difference in points, the seeds of each side, and how it was made.
+Difference = collections.namedtuple("Difference", "mean error df seeds by")
+
+
+def _select(runs, dataset, which, value):
+    """Returns the values of a label or a pair of label and recipe, by seed."""
+    label, recipe = which if isinstance(which, tuple) else (which, "paper")
+    chosen = (runs["dataset"] == dataset) & (runs["label"] == label) & (runs["recipe"] == recipe)
+    return runs[chosen].set_index("seed")[value].dropna()
 
 
 def paired(runs, dataset, first, second, value="accuracy"):
@@ -21,25 +36,65 @@ def paired(runs, dataset, first, second, value="accuracy"):
     Returns:
         A `pandas.Series` of points over the seeds that both have.
     """
-
-    def select(which):
-        label, recipe = which if isinstance(which, tuple) else (which, "paper")
-        chosen = (runs["dataset"] == dataset) & (runs["label"] == label)
-        return runs[chosen & (runs["recipe"] == recipe)].set_index("seed")[value]
-
-    return (100 * (select(first) - select(second))).dropna()
+    one, other = (_select(runs, dataset, which, value) for which in (first, second))
+    return (100 * (one - other)).dropna()
 
 
-def gain_interval(values):
-    """Returns the mean of paired differences and the ends of its 95% t-interval.
+def compare_pairs(runs, dataset, first, second, value="accuracy"):
+    """Returns the `Difference` of two recipes of one method, by pairs of seeds: see `paired`."""
+    points = paired(runs, dataset, first, second, value)
+    return Difference(*intervals.estimate_mean(points), (len(points),) * 2, "pairs")
 
-    All three are NaN for one seed: it says nothing of how far the next would be.
+
+def compare_methods(runs, dataset, first, second, value="accuracy", pools=None):
+    """Returns the `Difference` of two methods, whose seeds are not paired.
+
+    It is by Welch. Where a side has fewer than five seeds, the scatter is that of all rows of like
+    kind, if these scatter alike: see `scatter.pool_scatter`.
+
+    Args:
+        runs: DataFrame, as `tables.frame` returns it.
+        dataset: String.
+        first: String, a label such as `"Conv2D"`, or a pair of label and recipe.
+        second: The same, of the other.
+        value: `"accuracy"`, on the test set, or `"held_out"`.
+        pools: DataFrame, as `scatter.pool_scatter` returns it, or `None` for Welch alone.
     """
-    return intervals.mean_interval(values) if len(values) > 1 else (math.nan,) * 3
+    one, other = (_select(runs, dataset, which, value) for which in (first, second))
+    seeds, pool = (len(one), len(other)), None
+    if pools is not None and 0 < min(seeds) < scatter.ENOUGH_SEEDS:
+        pool = scatter.find_pool(pools, dataset, first[1])
+    if pool is None:
+        estimate = intervals.subtract(intervals.estimate_mean(one), intervals.estimate_mean(other))
+        df = estimate.df
+    else:
+        estimate = intervals.subtract(*(scatter.estimate_pooled(x, pool) for x in (one, other)))
+        df = pool.df  # both sides have one estimate of the scatter
+    by = "Welch" if pool is None else "pooled"
+    return Difference(100 * estimate.mean, 100 * estimate.error, df, seeds, by)
+
+
+def describe_points(difference):
+    """Returns a `Difference` with its 95% t-interval, as a phrase."""
+    if min(difference.seeds) < 2:
+        return "too few runs"
+    low, high = intervals.t_interval(difference)
+    one, other = difference.seeds
+    seeds = f"{one} pairs of seeds" if difference.by == "pairs" else f"{one} and {other} seeds"
+    return f"{difference.mean:+.1f} points ({low:+.1f} to {high:+.1f}, {seeds})"
+
+
+def describe_difference(difference, dataset):
+    """Returns the cells of `gain`, `low`, `high` and `TOST p`: NaN where one seed says nothing."""
+    if min(difference.seeds) < 2:
+        return [math.nan] * 4
+    delta = 100 * verdicts.tolerance(dataset, "accuracy")
+    ends = intervals.t_interval(difference)
+    return [difference.mean, *ends, intervals.equivalence_p_value(difference, delta)]
 
 
 def gains(frame, compared):
-    """Returns mean paired differences of test accuracy.
+    """Returns mean differences of test accuracy.
 
     Args:
         frame: DataFrame, as `tables.frame` returns it.
@@ -47,19 +102,24 @@ def gains(frame, compared):
             recipe.
 
     Returns:
-        A `pandas.DataFrame` of the pairs with a common seed: `data set`, `method`, `over`,
+        A `pandas.DataFrame` of those that have runs: `data set`, `method`, `over`,
         `parameters` (of the one, and in the mean if seeds differ), `of over's` (their share
-        of the other's), `multiply-adds` (the share of these), `pairs` (seeds that both have),
-        `gain` (mean difference in points), `low` and `high` (its 95% t-interval), missing where
-        there is one seed.
+        of the other's), `multiply-adds` (the share of these), `pairs` (seeds that both have; of
+        different methods the seeds of the side with fewer), `gain` (mean difference in points),
+        `low` and `high` (its 95% t-interval), missing where there is one seed, `TOST p` (small
+        where the difference is within the tolerance of a verdict) and `by`: `"pairs"` of seeds,
+        `"Welch"` or `"pooled"`, see `compare_methods`.
     """
     import pandas as pd
 
     sizes = frame.groupby(["dataset", "label", "recipe"])[["parameters", "multiply_adds"]].mean()
-    lines = []
+    pools, lines = scatter.pool_scatter(frame), []
     for dataset, one, other in compared:
-        values = paired(frame, dataset, one, other)
-        if not len(values):
+        if one[0] == other[0]:
+            found = compare_pairs(frame, dataset, one, other)
+        else:
+            found = compare_methods(frame, dataset, one, other, pools=pools)
+        if not min(found.seeds):
             continue
         names = [one[0], other[0]]
         if one[1] != other[1]:
@@ -67,9 +127,10 @@ def gains(frame, compared):
         ours, others = sizes.loc[(dataset, *one)], sizes.loc[(dataset, *other)]
         shares = (ours / others).map("{:.0%}".format)
         line = [dataset, *names, round(ours["parameters"]), *shares]
-        lines.append([*line, len(values), *gain_interval(values)])
-    columns = "data set,method,over,parameters,of over's,multiply-adds,pairs,gain,low,high"
-    return pd.DataFrame(lines, columns=columns.split(",")).round(2)
+        lines.append([*line, min(found.seeds), *describe_difference(found, dataset), found.by])
+    columns = "data set,method,over,parameters,of over's,multiply-adds,pairs,gain,low,high,TOST p"
+    table = pd.DataFrame(lines, columns=[*columns.split(","), "by"])
+    return table.round({"gain": 2, "low": 2, "high": 2, "TOST p": 4})
 
 
 def of_recipes(frame, one="corrected", other="paper"):
@@ -118,8 +179,8 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
     Returns:
         A `pandas.DataFrame`: `recipe`, `n`, `accuracy` or `held_out` (mean), `sd`, `min`,
         `max`, `loss` (on the test set, beside the accuracy on it), `pairs` (seeds that the
-        other recipe has too), `gain` (mean difference over those, in points) and the ends
-        `low` and `high` of its 95% t-interval.
+        other recipe has too), `gain` (mean difference over those, in points), the ends
+        `low` and `high` of its 95% t-interval, and `TOST p`, as in `gains`.
     """
     import pandas as pd
 
@@ -127,12 +188,12 @@ def ablation(runs, dataset, base="paper", value="accuracy"):
     lines = []
     for recipe, rows in ours.groupby("recipe", sort=False):
         label, values = rows["label"].iloc[0], rows[value]
-        gain = paired(ours, dataset, (label, recipe), (label, base), value)
-        ends = gain_interval(gain) if recipe != base else (math.nan,) * 3
+        gain = compare_pairs(ours, dataset, (label, recipe), (label, base), value)
+        cells = describe_difference(gain, dataset) if recipe != base else [math.nan] * 4
         line = [recipe, len(rows), values.mean(), values.std(), values.min(), values.max()]
-        lines.append([*line, rows["loss"].mean(), len(gain), *ends])
-    columns = f"recipe n {value} sd min max loss pairs gain low high".split()
-    digits = dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[8:], 2)
+        lines.append([*line, rows["loss"].mean(), min(gain.seeds), *cells])
+    columns = [*f"recipe n {value} sd min max loss pairs gain low high".split(), "TOST p"]
+    digits = dict.fromkeys(columns[2:7], 4) | dict.fromkeys(columns[8:], 2) | {"TOST p": 4}
     table = pd.DataFrame(lines, columns=columns).round(digits)
     return table if value == "accuracy" else table.drop(columns="loss")
 
@@ -150,8 +211,23 @@ def decided(table, name="recipe"):
         Pair of lists of strings.
     """
     table = table[table["pairs"] >= LEAST_PAIRS]
+    better, worse = table[table["low"] > 0], table[table["high"] < 0]
+    return _list_gains(better, name), _list_gains(worse, name)
 
-    def describe(lines):
-        return [f"{line[name]} ({line['gain']:+.1f})" for _, line in lines.iterrows()]
 
-    return describe(table[table["low"] > 0]), describe(table[table["high"] < 0])
+def equivalent(table, name="recipe"):
+    """Returns what neither gains nor loses and is equivalent, each as `"shuffled (-0.2)"`.
+
+    Equivalent says that the difference is within the tolerance of a verdict (TOST, p < 0.05). An
+    interval that contains zero does not say so.
+
+    Args:
+        table: DataFrame, as `ablation` or `gains` returns it.
+        name: String, the column that names a line.
+    """
+    table = table[(table["pairs"] >= LEAST_PAIRS) & (table["low"] <= 0) & (table["high"] >= 0)]
+    return _list_gains(table[table["TOST p"] < intervals.MISS_RATE], name)
+
+
+def _list_gains(lines, name):
+    return [f"{line[name]} ({line['gain']:+.1f})" for _, line in lines.iterrows()]

@@ -3,13 +3,13 @@
 import html
 import math
 
-from lightlayers.suite.analysis import intervals
+from lightlayers.suite.analysis import intervals, scatter
 from lightlayers.suite.files import write_text
 from lightlayers.suite.runs import Run
 
 _COLUMNS = (
     "dataset row label method rank recipe seed accuracy loss cross_entropy held_out parameters "
-    "multiply_adds epochs seconds_per_epoch backend device checkpoints"
+    "multiply_adds epochs seconds_per_epoch backend device checkpoints test_size"
 ).split()
 # What `lightlayers bench networks` measures: task, the column it fills, and its unit.
 _MEASUREMENTS = (
@@ -32,8 +32,8 @@ def frame(records):
         `seed`, `accuracy`, `loss` (with the L2 penalties), `cross_entropy`, `held_out`
         (accuracy on held-out training images, if there are any), `parameters`, `multiply_adds`,
         `epochs`, `seconds_per_epoch`, `backend`, `device` (the accelerator, else processor
-        and threads) and `checkpoints` (of each epoch the accuracy and the loss on the test
-        set, where the recipe watches it).
+        and threads), `checkpoints` (of each epoch the accuracy and the loss on the test
+        set, where the recipe watches it) and `test_size` (images).
     """
     import pandas as pd
 
@@ -68,6 +68,7 @@ def _describe_run(record):
         "backend": record["environment"]["backend"],
         "device": _name_device(record["environment"]),
         "checkpoints": checkpoints,
+        "test_size": run.test_size,
     }
 
 
@@ -78,29 +79,36 @@ def _name_device(environment):
     return f"{environment['processor']}, {count} thread{'s' * (count > 1)}"
 
 
-def summary(runs):
+def summary(runs, pools=None):
     """Returns mean and spread over the seeds, one row per method, in the order of `runs`.
 
     Args:
-        runs: DataFrame, as `frame` returns it.
+        runs: DataFrame, as `frame` returns it, of one data set and one recipe.
+        pools: DataFrame, as `scatter.pool_scatter` returns it, for rows of fewer than five seeds,
+            or `None` if each row stands for itself.
 
     Returns:
         A `pandas.DataFrame`: `method`, `parameters` and `multiply-adds` (means where the seeds
         chose ranks of their own, else the same for all), `n` (seeds), `accuracy` (mean), `±`
-        (half the 95% t-interval of the mean), `sd`, `min`, `max`, `loss` (mean) and `loss sd`.
+        (half its 95% interval, over seeds and test images: see
+        `intervals.margin_of_accuracy`), `sd`, `min`, `max`, `loss` (mean) and `loss sd`.
     """
     table = runs.groupby("label", sort=False).agg(
         parameters=("parameters", "mean"),
         macs=("multiply_adds", "mean"),
         n=("seed", "size"),
         accuracy=("accuracy", "mean"),
-        margin=("accuracy", intervals.margin_of_error),
+        margin=("accuracy", "mean"),  # has its place; see below
         sd=("accuracy", "std"),
         min=("accuracy", "min"),
         max=("accuracy", "max"),
         loss=("loss", "mean"),
         loss_sd=("loss", "std"),
     )
+    for label, rows in runs.groupby("label", sort=False):
+        estimate = scatter.estimate_row(rows, pools)
+        images = rows["test_size"].iloc[0]
+        table.loc[label, "margin"] = intervals.margin_of_accuracy(estimate, images)
     for name in ("parameters", "macs"):
         # A missing count has no place among NumPy's integers.
         table[name] = table[name].round().astype("Int64" if table[name].isna().any() else int)

@@ -71,7 +71,9 @@ def against_paper(runs, dataset):
         `"accuracy"`, for `"loss"` (as the authors evaluate it, with the L2 penalties) and
         for `"cross-entropy"` (without them, against the same published loss): `method`,
         `measure`, `published`, `n`, `mean`, `sd`, `min`, `max`, `low`, `high` (the
-        prediction interval) and `verdict`.
+        prediction interval), `verdict`, `p` (see
+        `intervals.prediction_p_value`) and `Holm in table` (`p` adjusted over the judged rows of
+        this table and measure).
     """
     import pandas as pd
 
@@ -95,9 +97,26 @@ def against_paper(runs, dataset):
                     "low": low,
                     "high": high,
                     "verdict": verdict(printed, list(values), scale, dataset),
+                    "p": _find_p_value(printed, values, scale),
                 }
             )
-    return pd.DataFrame(lines).round(4)
+    table = pd.DataFrame(lines)
+    table["Holm in table"] = _adjust_by_measure(table)
+    return table.round(dict.fromkeys(table.columns.drop("p"), 4) | {"p": 6})
+
+
+def _adjust_by_measure(cells):
+    """Returns Holm's adjustment of `p` over the judged cells of each measure."""
+    adjusted = cells["p"].copy()
+    for _, family in adjusted.dropna().groupby(cells["measure"]):
+        adjusted[family.index] = intervals.adjust_holm(list(family))
+    return adjusted
+
+
+def _find_p_value(printed, values, scale):
+    if len(values) < LEAST_SEEDS:
+        return float("nan")
+    return intervals.prediction_p_value(paper.box(printed), values, scale)
 
 
 def scale_of(measure):
@@ -106,11 +125,17 @@ def scale_of(measure):
 
 
 def cells(runs):
-    """Returns the four tables of `against_paper` as one, with the column `dataset` in front."""
+    """Returns the four tables of `against_paper` as one.
+
+    It has the column `dataset` in front, and `Holm` at the end: `p` adjusted over the judged
+    cells of a measure in all tables.
+    """
     import pandas as pd
 
     tables = {name: against_paper(runs, name) for name in paper.DATASETS}
-    return pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
+    found = pd.concat(tables, names=["dataset"]).reset_index("dataset").reset_index(drop=True)
+    found["Holm"] = _adjust_by_measure(found)
+    return found.round({"Holm": 4})
 
 
 def counts(cells):

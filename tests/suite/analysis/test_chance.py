@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from suite.analysis.records import RECORDS
+from suite.analysis.records import RECORDS, frame
 
 from lightlayers.suite.analysis import chance, sentences, tables
 
@@ -43,3 +43,13 @@ def test_runs_that_learn_nothing_are_counted_by_row(runs):
         "2 of 6 runs learn nothing and stay at chance (digits Conv2D: 1 of 3, digits LightLayers "
     )
     assert sentences.describe_stuck_runs(runs) == told + "(K = 2): 1 of 3)."
+
+
+def test_being_stuck_and_learning_are_two_numbers():
+    runs = frame(("mnist", "lightlayers", 1, (0.1, 0.94, 0.941, 0.942, 0.943)))
+    assert chance.split_stuck_runs(runs).empty
+    runs.loc[0, "cross_entropy"] = 2.31
+    line = chance.split_stuck_runs(runs).iloc[0]
+    assert line[["n", "stuck", "probability", "learned"]].tolist() == [5, 1, 0.2, 4]
+    assert line[["low", "high", "accuracy"]].tolist() == [0.0051, 0.7164, 0.9415]
+    assert line[["published", "verdict"]].tolist() == [0.9418, "REPLICATED"]  # among these

@@ -75,3 +75,21 @@ def test_rows_of_peers_change_no_claim_and_stand_in_every_comparison(name):
     assert f"{label}, corrected" in comparisons.of_recipes(runs)["method"].tolist()
     told = sentences.describe_differences(runs[runs["recipe"] == "paper"])
     assert any(line.startswith(f"{label} has") for line in told)
+
+
+def test_methods_are_not_paired_by_seed_and_a_change_of_a_recipe_is():
+    # By pairs of seeds the drops would be 1.4, 1.8 and 1.0, ± 1.0.
+    base, light = (0.990, 0.992, 0.988), (0.976, 0.974, 0.978)
+    runs = frame(("mnist", "conv2d", None, base), ("mnist", "lightlayers", 3, light))
+    line = claims.judge(runs).query("part == 'only 1% drop'").iloc[0]
+    # t(0.975, 4) · sqrt(2 · 0.2² / 3) = 0.45.
+    assert "+1.4 points (+0.9 to +1.9, 3 and 3 seeds); if mean and scatter" in line["computation"]
+    few = ("cifar100", "lightlayers", 5, (0.05, 0.06, 0.07))
+    runs = frame(few, (*few[:3], (0.15, 0.16, 0.17), "all-changes"))
+    judged = claims.judge(runs)["computation"]
+    assert judged.str.contains(r"\+10.0 points \(\+10.0 to \+10.0, 3 pairs of seeds\)").any()
+
+
+def test_changes_of_rules_have_a_date():
+    table = claims.list_rule_changes()
+    assert list(table["date"]) == sorted(table["date"]) and table["date"].str.len().eq(10).all()

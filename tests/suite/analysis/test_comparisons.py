@@ -17,6 +17,7 @@ def test_gains_are_paired():
     # 3, 4 and 2 points: mean 3, t(0.975, 2) · 1 / sqrt(3) = 2.48.
     assert comparisons.of_recipes(found).values.tolist() == [
         ["mnist", "Conv2D, corrected", "Conv2D, paper", 120, "75%", "200%", 3, 3.0, 0.52, 5.48]
+        + [0.9753, "pairs"]
     ]
 
 
@@ -31,6 +32,8 @@ def test_forms_stand_against_the_papers_layer_and_found_ranks_against_uniform_on
     assert table[["method", "over", "gain"]].values.tolist() == [
         ["spatial form (rank 15)", "LightLayers (K = 5)", 11.0]
     ]
+    # Seeds pair no methods with different weights: 11 points, whose error is by Welch.
+    assert (table["by"].item(), table["low"].item()) == ("Welch", round(11 - 4.3027 * 0.7071, 2))
     separable = frame(("cifar10", "separableconv2d", None, (0.70, 0.73), "corrected"))
     table = comparisons.of_forms(pd.concat([runs_, separable]))
     assert table[["method", "over", "gain"]].values.tolist()[1:] == [
@@ -73,3 +76,16 @@ def test_changes_are_decided_by_their_intervals():
     table = comparisons.ablation(runs, "cifar100")
     assert comparisons.decided(table) == (["no-scale (+10.2)"], ["no-relu (-2.8)"])
     assert comparisons.decided(comparisons.ablation(runs, "cifar10")) == ([], [])
+
+
+def test_no_difference_takes_an_interval_within_the_tolerance():
+    base = ("mnist", "lightlayers", 1, (0.900, 0.910, 0.905))
+    runs = frame(
+        base,
+        (*base[:3], (0.9005, 0.9101, 0.9048), "shuffled"),  # ± 0.1 points
+        (*base[:3], (0.890, 0.930, 0.899), "no-relu"),  # ± 4: contains zero, and says nothing
+        (*base[:3], (0.901, 0.911, 0.9061), "no-l2"),  # gains, if by little
+    )
+    table = comparisons.ablation(runs, "mnist")
+    assert comparisons.equivalent(table) == ["shuffled (+0.0)"]
+    assert comparisons.decided(table) == (["no-l2 (+0.1)"], [])
