@@ -28,7 +28,7 @@ def _make_layer(form, filters, kernel_size, rank, context):
             use_bias=True,
             bias_initializer=recipe.bias_initializer,
             intermediate_activation=recipe.intermediate_activation,
-            kernel_regularizer=_make_l2(recipe.kernel_l2),
+            kernel_regularizer=_make_l2(recipe.kernel_l2 + recipe.l2),
             **options,
         )
     return LightConv2D(
@@ -36,7 +36,7 @@ def _make_layer(form, filters, kernel_size, rank, context):
         kernel_size,
         use_bias=recipe.conv_bias,
         factor_initializer=recipe.factor_initializer,
-        product_regularizer=_make_l2(recipe.product_l2),
+        product_regularizer=_make_l2(recipe.product_l2 + recipe.l2),
         **options,
     )
 
@@ -108,6 +108,7 @@ def _make_block(name, label, form, **fields):
         label=label,
         group="light",
         everywhere=True,
+        takes_l2=True,
         apply=functools.partial(apply_light, form=form),
         weights=functools.partial(count_light, form=form),
         dense=make_dense,

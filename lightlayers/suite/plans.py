@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 
-from lightlayers.suite import datasets, networks, paper, recipes, registry
+from lightlayers.suite import datasets, networks, paper, pilots, recipes, registry
 from lightlayers.suite.runs import Run, check_integer, parse_row, write_row
 from lightlayers.suite.store import find_outputs
 
@@ -17,10 +17,13 @@ class Experiment:
     Args:
         groups: Tuple of (data set, row, recipes).
         seeds: Tuple of integers. Defaults to the first three of the suite's.
+        tuned: Tuple of (data set, row), which are also trained under the recipe that their pilot
+            runs choose.
     """
 
     groups: tuple
     seeds: tuple = SEEDS[:3]
+    tuned: tuple = ()
 
 
 # The largest ranks of the forms "channel" and "spatial" whose networks have no more parameters than
@@ -40,6 +43,21 @@ UNIFORM = {
 }
 # The rows that were to reach the aims, set before the runs: the largest ranks within these.
 AIMED = {"mnist": 9, "fashion_mnist": 16, "cifar10": 14, "cifar100": 9}
+# Rows of about equal cost under recipe "corrected": each is the largest of its kind that fits.
+# First at the parameters of the paper's own networks, whose K is no more than theirs.
+EQUAL_PARAMETERS = {
+    "mnist": ("conv2d-w55", "separableconv2d-w141", "lightlayers-3", "spatial-9"),
+    "fashion_mnist": ("conv2d-w69", "separableconv2d-w183", "lightlayers-5", "spatial-16"),
+    "cifar10": ("conv2d-w51", "separableconv2d-w123", "lightlayers-4", "spatial-14"),
+    "cifar100": ("conv2d-w48", "separableconv2d-w104", "lightlayers-3", "spatial-9"),
+}
+# Then at the multiply-adds of the spatial form above.
+EQUAL_WORK = {
+    "mnist": ("conv2d-w66", "separableconv2d-w172"),
+    "fashion_mnist": ("conv2d-w80", "separableconv2d-w222"),
+    "cifar10": ("conv2d-w60", "separableconv2d-w156"),
+    "cifar100": ("conv2d-w51", "separableconv2d-w129"),
+}
 # Where it is decided which starts and penalties belong in recipe "corrected".
 JUDGED = ("fashion_mnist", "cifar10")
 # The methods that choose ranks, and which row of "ranks" has which K's parameters.
@@ -80,9 +98,19 @@ EXPERIMENTS = {
         SEEDS,
     ),
     "ranks": Experiment(tuple((name, row, ("corrected",)) for name, row in BUDGETS)),
+    "rivals": Experiment(
+        tuple(
+            (name, row, ("corrected",))
+            for rows in (EQUAL_PARAMETERS, EQUAL_WORK)
+            for name in rows
+            for row in rows[name]
+        ),
+        SEEDS,
+        tuned=tuple((name, row) for name in EQUAL_PARAMETERS for row in EQUAL_PARAMETERS[name]),
+    ),
 }
 NAMES = (*datasets.NAMES, *EXPERIMENTS)
-OTHER_NOTEBOOKS = ("layers", "speed", "report", "explore", "own_data")
+OTHER_NOTEBOOKS = ("start", "layers", "audit", "speed", "report", "explore", "own_data")
 
 
 def add_data(path):
@@ -114,7 +142,7 @@ def make_budget(dataset, k):
     return Budget(like=f"K={k}").resolve(dataset)
 
 
-def fit_row(dataset, row, recipe, budget):
+def fit_row(dataset, row, recipe, budget, cost="parameters"):
     """Returns the largest row of a method that has at most so many parameters.
 
     It has the largest size of the method's knob. Without a knob, or where a size is given, it has
@@ -125,6 +153,7 @@ def fit_row(dataset, row, recipe, budget):
         row: String, a row, such as `"conv2d"` or `"lightlayers"`.
         recipe: String, one of `recipes.RECIPES`.
         budget: Positive integer, parameters.
+        cost: `"parameters"`, or `"multiply-adds"` for a budget of those.
 
     Raises:
         ValueError: If none fits, or the row has a width.
@@ -149,11 +178,11 @@ def fit_row(dataset, row, recipe, budget):
 
     def count(number):
         size, percent = (number, 100) if search_size else (rank, number)
-        return networks.count_parameters(dataset, method, size, recipe, percent)
+        return networks.count_layers(dataset, method, size, recipe, percent)[cost].sum()
 
     if count(1) > budget:
         raise ValueError(
-            f"The least that {row!r} has on {dataset} is {count(1):,} parameters. "
+            f"The least that {row!r} has on {dataset} is {count(1):,} {cost}. "
             f"Received: budget={budget}"
         )
     best = _find_largest(count, budget)
@@ -196,10 +225,10 @@ def _add_stored(runs, seeds, store):
     for run in runs:
         rows.setdefault(dataclasses.replace(run, seed=0), []).append(run)
     for dataset in dict.fromkeys(run.dataset for run in runs):
-        stored, _ = store.every(dataset)
+        stored, _ = store.runs(dataset)
         for run in sorted(stored, key=lambda run: run.seed):
             row = dataclasses.replace(run, seed=0)
-            if row in rows:
+            if row in rows and run.seed != pilots.SEED:
                 rows[row].append(run)
     return list(dict.fromkeys(run for row in rows.values() for run in row))
 
@@ -245,18 +274,53 @@ def plan_experiment(name, seeds=None, epochs=None, limit=None, store=None):
         seeds: List of integers, or `None` for the experiment's.
         epochs: Positive integer, or `None` for the recipes'.
         limit: Positive integer, the most images of each split, or `None` for all.
-        store: As for `plan`.
+        store: As for `plan`. From its pilot runs follow further recipes, whatever the seeds.
 
     Returns:
         List of `Run`.
     """
     experiment = EXPERIMENTS[name]
     chosen = experiment.seeds if seeds is None else seeds
+    groups = list(experiment.groups)
+    for (dataset, row), recipe in choose_recipes(name, epochs, limit, store).items():
+        groups.append((dataset, row, (recipe,)))
     runs = []
-    for dataset, row, recipe_names in experiment.groups:
+    for dataset, row, recipe_names in groups:
         for recipe in recipe_names:
             runs += plan(dataset, [row], chosen, recipe, epochs, limit)
-    return _add_stored(runs, seeds, store)
+    return _add_stored(list(dict.fromkeys(runs)), seeds, store)
+
+
+def plan_pilots(name, epochs=None, limit=None):
+    """Returns the pilot runs of a data set or an experiment, which come before its other runs.
+
+    Args:
+        name: String. Of a data set there are none.
+        epochs: As for `plan`, like `limit`.
+    """
+    runs = []
+    for dataset, row in EXPERIMENTS[name].tuned if name in EXPERIMENTS else ():
+        runs += pilots.plan_pilots(dataset, row, epochs, limit)
+    return runs
+
+
+def choose_recipes(name, epochs=None, limit=None, store=None):
+    """Returns the recipe of each row of an experiment whose pilot runs are all stored.
+
+    Args:
+        name: String, a key of `EXPERIMENTS`.
+        epochs: As for `plan`, like `limit`.
+        store: `Store` of the pilot runs, or `None` for no recipes.
+
+    Returns:
+        Dictionary from (data set, row) to the name of a recipe.
+    """
+    found = {}
+    for dataset, row in EXPERIMENTS[name].tuned if store else ():
+        runs = pilots.plan_pilots(dataset, row, epochs, limit)
+        if recipe := pilots.choose_recipe(runs, store):
+            found[dataset, row] = recipe
+    return found
 
 
 def plan_named(name, **choice):
@@ -300,5 +364,10 @@ def command(runs, store, name=None):
 
 
 def result_name(name, recipe):
-    """Returns the name of a notebook's tables and figures, such as `"mnist-shuffled"`."""
-    return name if recipe == "paper" else f"{name}-{recipe}"
+    """Returns the name of a notebook's tables and figures, such as `"mnist-shuffled"`.
+
+    Those of the reader's own data are in a folder of their own: `"mine/mine-corrected"`. So no name
+    of theirs is that of another result.
+    """
+    result = name if recipe == "paper" else f"{name}-{recipe}"
+    return f"{name}/{result}" if name in datasets.own_names() else result

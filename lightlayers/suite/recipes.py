@@ -54,6 +54,9 @@ class Recipe:
         dense_scale: `None` or `"paper"`, the `scale` of that dense layer.
         factor_initializer: String, of the linear forms, as in `LightConv2D`.
         product_l2: Float, the L2 penalty on the product of the linear forms' factors.
+        l2: Float, the L2 penalty on the kernel that a convolution stands for, in every method:
+            Conv2D's own, the product of SeparableConv2D's two or of the linear forms' factors. The
+            paper's form stands for no single kernel: there it is on each factor.
         revised: Tuple of (method, version), for changes of the recipe that concern these
             methods only. The stored runs of the others stay good.
     """
@@ -76,6 +79,7 @@ class Recipe:
     dense_scale: str | None = "paper"
     factor_initializer: str = "independent"
     product_l2: float = 0.0
+    l2: float = 0.0
     revised: tuple = ()
 
     def version_of(self, method):
@@ -162,9 +166,28 @@ STARTS = {
     "product-l2": {"product_l2": 1e-3},
 }
 
+
+def _list_tuned():
+    """Returns strengths of the penalty and multiples of the rate, as changes of "corrected"."""
+    found = {}
+    for l2 in ("", "1e-4", "1e-3", "1e-2"):
+        for factor in ("", "0.5", "2"):
+            schedules = []
+            for dataset, schedule in CORRECTED.schedules:
+                rate = float(factor or 1) * schedule.learning_rate
+                schedules.append((dataset, dataclasses.replace(schedule, learning_rate=rate)))
+            name = "corrected" + (l2 and f"-l2-{l2}") + (factor and f"-rate-{factor}x")
+            found[name] = {"l2": float(l2 or 0), "schedules": tuple(schedules)}
+    return found
+
+
+# What pilot runs choose from, for every method alike: see `plans.plan_pilots`. Recipe "corrected"
+# is the first.
+TUNED = _list_tuned()
+
 RECIPES = {"paper": PAPER, "corrected": CORRECTED} | {
     name: dataclasses.replace(base, name=name, **changes)
-    for base, found in ((PAPER, CHANGES), (CORRECTED, STARTS))
+    for base, found in ((PAPER, CHANGES), (CORRECTED, STARTS), (CORRECTED, TUNED))
     for name, changes in found.items()
 }
 
@@ -201,5 +224,7 @@ def describe(names, dataset):
             settings["stop_patience"] = None
         columns[name] = {key: str(settings[key]).replace("None", "none") for key in settings}
     table = pd.DataFrame(columns).drop(["name", "version", "revised", "schedules"])
+    if set(table.loc["l2"]) == {"0.0"}:  # it is for comparisons alone
+        table = table.drop("l2")
     differs = table.nunique(axis=1) > 1
     return table if len(names) == 1 else table[differs]

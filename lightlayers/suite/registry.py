@@ -107,6 +107,8 @@ class Block(Entry):
             shortcut. Defaults to `"convolution"`.
         dense: Function `(units, recipe, **kwargs) -> layer`, the last layer. Defaults to Dense.
         dense_weights: Function `(channels, units, recipe) -> integer`, its weights but the bias.
+        takes_l2: Boolean, whether its kernels get the penalty `context.recipe.l2`. Where they do
+            not, runs under a recipe that has one are refused.
         network: Function `(x, filters, size, context) -> tensor`, a body of its own between the
             image and the global pooling, or `None` for the paper's.
     """
@@ -117,6 +119,7 @@ class Block(Entry):
     replaces: str = "convolution"
     dense: Callable | None = None
     dense_weights: Callable | None = None
+    takes_l2: bool = False
     network: Callable | None = None
     seeds_together: ClassVar = True
 

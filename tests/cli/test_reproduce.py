@@ -1,5 +1,6 @@
 """`lightlayers reproduce`, as a user meets it: results, refusals in one line, exit statuses."""
 
+import copy
 import importlib.util
 import json
 import shutil
@@ -10,10 +11,11 @@ import nbformat
 import numpy as np
 import pytest
 from cli.command import ROOT, SHORT, lightlayers, refused
+from suite.stored import record_of
 
 from lightlayers import cli
 from lightlayers.cli import reproduce
-from lightlayers.suite import datasets, doctor, plans
+from lightlayers.suite import datasets, doctor, pilots, plans, recipes
 from lightlayers.suite.execution import jobs, notebooks
 from lightlayers.suite.runs import Run
 from lightlayers.suite.store import Store, read_record
@@ -319,3 +321,29 @@ def test_a_budget_is_no_parameter_of_the_notebook(tmp_path, monkeypatch):
     assert cli.main(["reproduce", "digits", *choice]) == 0
     rows = plans.fit_rows("digits", ["conv2d"], "paper", 5000)
     assert asked == [{"rows": rows, "train": False}]
+
+
+def test_pilot_runs_come_first_and_choose_the_recipes_of_others(tmp_path, monkeypatch, capsys):
+    experiment = plans.Experiment((), (42, 1), tuned=(("digits", "conv2d"),))
+    monkeypatch.setitem(plans.EXPERIMENTS, "rivals", experiment)
+    best, trained = "corrected-l2-1e-3", []
+
+    def train(planned, store, *_):
+        trained.append([(run.recipe, run.seed, run.epochs) for run in planned])
+        for run in planned:
+            record = copy.deepcopy(record_of(run))
+            record["history"]["val_accuracy"][-1] = 0.9 if run.recipe == best else 0.8
+            store.write(record)
+        return []
+
+    monkeypatch.setattr(jobs, "train", train)
+    monkeypatch.setattr(notebooks, "render", lambda *arguments: "executed")
+    monkeypatch.chdir(ROOT)
+    choice = ["reproduce", "rivals", "--outputs", str(tmp_path)]
+    assert cli.main([*choice, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("missing: digits conv2d corrected") == 12
+    assert cli.main(choice) == 0
+    assert trained[0] == [(recipe, pilots.SEED, 20) for recipe in recipes.TUNED]
+    assert trained[1:] == [[(best, 42, 40), (best, 1, 40)]]
+    assert cli.main(["status", "rivals", "--outputs", str(tmp_path)]) == 0
+    assert f"digits conv2d {best}  2 seeds" in capsys.readouterr().out

@@ -62,6 +62,7 @@ def test_defaults_are_the_recipe_and_the_whole_data_set():
         ({"method": "conv2d"}, "rank=2"),
         ({"recipe": "cake"}, "'cake'"),
         ({"method": "greedy", "recipe": "product-l2"}, "method='greedy'"),
+        ({"method": "automatic", "recipe": "corrected-l2-1e-3"}, "method='automatic'"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 1.5}, "seed=1.5"),
         ({"epochs": 0}, "epochs=0"),
