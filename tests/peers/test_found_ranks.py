@@ -62,7 +62,7 @@ def test_runs_do_not_stop_before_their_ranks_are_chosen_and_plateaus_go_on(metho
         return steps
 
     monkeypatch.setattr(session, "make_loop", loop)
-    record = training.train(Run("digits", method, 1, "hasty", train_size=142))
+    record = training.train(Run("digits", method, 1, "hasty", train_size=320))
     rates = record["history"]["learning_rate"]
     assert 6 < len(rates) <= 12 and record["parameters"]["total"] <= 2649
     assert rates[5] < 1e-7 and (np.diff(rates) <= 0).all()
