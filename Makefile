@@ -18,7 +18,7 @@ reproduce: .venv/installed  ## train the digits networks afresh, print their tab
 .venv: .venv/installed  ## only set up the environment, which every target does when needed
 
 lab: .venv/installed  ## open the notebooks in JupyterLab
-	.venv/bin/jupyter lab notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	.venv/bin/jupyter lab notebooks/start.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: lint test-tensorflow test-jax test-notebooks  ## all four checks below
 

@@ -90,19 +90,24 @@ def outputs_of(notebook):
     return [output for cell in code_cells(notebook) for output in cell.outputs]
 
 
+def tables_of(notebook):
+    """The tables in a notebook's outputs, each a dictionary of its forms; lists are none."""
+    found = [output.get("data", {}) for output in outputs_of(notebook)]
+    return [data for data in found if "<table" in data.get("text/html", "")]
+
+
 def shown(notebook):
-    """How many tables and pictures a notebook holds."""
-    kinds = [kind for output in outputs_of(notebook) for kind in output.get("data", {})]
-    return {kind: kinds.count(kind) for kind in ("text/html", "image/png")}
+    """How many tables and pictures a notebook holds; parts of a table may be folded."""
+    found = [output.get("data", {}) for output in outputs_of(notebook)]
+    tables = sum(data["text/html"].count('class="dataframe"') for data in tables_of(notebook))
+    return {"text/html": tables, "image/png": sum("image/png" in data for data in found)}
 
 
 def conv2d(notebook):
     """The parameters and the accuracy of Conv2D in a notebook's last table."""
-    tables = [
-        o.data["text/plain"] for o in outputs_of(notebook) if "text/html" in o.get("data", {})
-    ]
-    heading, row = map(str.split, tables[-1].splitlines()[:2])
-    return [row[1 + heading.index(column)] for column in ("parameters", "accuracy")]
+    lines = tables_of(notebook)[-1]["text/plain"].splitlines()
+    heading, row = map(str.split, lines[:2])
+    return [row[heading.index(column)] for column in ("parameters", "accuracy")]
 
 
 def opened(page, lab, project, name):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import lightlayers
+from lightlayers.suite import paper
 from lightlayers.suite.store import Store
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -118,6 +119,32 @@ def test_results_of_another_recipe_are_saved_under_another_name(file):
         saved = re.findall(call, "\n".join(sources), re.M)
         assert not [name for name in saved if re.match(r'"', name)]
         assert not saved or any("plans.result_name(" in source for source in sources)
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_tables_have_one_style(file):
+    for cell in code_cells(nbformat.read(file, as_version=4)):
+        for output in cell.outputs:
+            page = output.get("data", {}).get("text/html", "")
+            assert '<table border="1"' not in page, f"show_table is not called: {cell.source}"
+
+
+def test_the_start_leads_to_every_notebook():
+    cells = nbformat.read(ROOT / "notebooks" / "start.ipynb", as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    names = {file.name for file in NOTEBOOKS} - {"start.ipynb"}
+    assert set(re.findall(r"\]\((\w+\.ipynb)\)", text)) == names
+
+
+def test_the_notebooks_of_the_tables_are_alike():
+    """They differ in the names of data set and table."""
+    found = set()
+    for number, name in enumerate(paper.DATASETS, 1):
+        cells = code_cells(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4))
+        code = "\n".join(cell.source for cell in cells)
+        code = code.replace(f'"{name}"', '"NAME"').replace(f'"table{number}"', '"TABLE"')
+        found.add("".join(code.split()))  # where lines break depends on the name
+    assert len(found) == 1
 
 
 def nbval(notebook, folder):

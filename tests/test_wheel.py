@@ -111,7 +111,7 @@ def test_a_notebook_alone_says_what_to_install(python, tmp_path):
 def test_notebooks_alone_with_the_wheel(python, wheel, tmp_path):
     """As on Colab: the first installs it, the stored runs come with it, the tables are the same."""
     # Which, among them, read all that the wheel brings.
-    names = ("mnist", "collapse", "speed", "explore", "layers")
+    names = ("mnist", "collapse", "speed", "explore", "layers", "start")
     notebooks = [ROOT / "notebooks" / f"{name}.ipynb" for name in names]
     result, found = executed(python, tmp_path, notebooks, LIGHTLAYERS_WHEEL=str(wheel))
     assert result.returncode == 0, result.stderr

@@ -12,6 +12,8 @@ from lightlayers.suite.execution import notebooks
 from lightlayers.suite.files import write_text
 from lightlayers.suite.store import find_outputs
 
+_WITHOUT_RUNS = ("layers", "audit")  # notebooks that show networks, not runs
+
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
@@ -100,7 +102,7 @@ def report(store):
     notebooks.find_notebook("report")  # where there is none, no folder of outputs is made
     store.check_writable()
     failures = []
-    for name in ("layers", *plans.NAMES, "speed", "report"):
+    for name in (*_WITHOUT_RUNS, *plans.NAMES, "speed", "report"):
         if command := _find_missing_command(name, store):
             print(f"no runs   {name}: lightlayers {command}")
             continue
@@ -117,7 +119,7 @@ def report(store):
 
 def _find_missing_command(name, store):
     """Returns the command without whose results a notebook has nothing to show, or `None`."""
-    if name == "layers":
+    if name in _WITHOUT_RUNS:
         return None
     if name == "speed":
         return _find_missing_benchmark(store)

@@ -57,7 +57,7 @@ def test_report_of_shortened_runs_alone_trains_nothing(tmp_path, capsys, monkeyp
     said = capsys.readouterr().out
     assert "no runs   report: lightlayers reproduce all" in said
     assert "no runs   mnist: lightlayers reproduce mnist" in said
-    assert chosen == {"layers": {}, "digits": {"train": False}}
+    assert chosen == {"layers": {}, "audit": {}, "digits": {"train": False}}
 
 
 def test_report_of_other_outputs_leaves_the_readme_alone(tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_report_of_no_runs_says_how_to_train_them(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(notebooks, "render", lambda name, *_: rendered.append(name))
     assert cli.main(["report", "--outputs", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert rendered == ["layers"]
+    assert rendered == ["layers", "audit"]
     assert "no runs   ranks: lightlayers reproduce ranks\n" in said
     assert "no runs   speed: lightlayers bench layers\n" in said
     assert "no runs   report: lightlayers reproduce all\n" in said
