@@ -14,7 +14,7 @@ import numpy as np
 from lightlayers import ranks
 from lightlayers.cli.options import parse_factor, parse_names, parse_positive
 from lightlayers.suite import backend, datasets, exporting
-from lightlayers.suite.files import write_file
+from lightlayers.suite.files import write_file, write_text
 
 
 def _load_model(file, compiled=False):
@@ -91,7 +91,7 @@ def plan(model, parameters, macs, like, data, rule, form, exclude, to):
         raise ValueError(f"The model has no layer with a kernel. Received: {model}")
     _print_plan(table, loaded.count_params())
     if target:
-        table.to_json(target, orient="records", indent=1)
+        write_text(target, table.to_json(orient="records", indent=1))
         print(f"plan          {target}")
     return 0
 
@@ -186,7 +186,7 @@ def export(model, data, formats, images, scale, offset, to):
     """Compares the files with the model on images of the data set.
 
     The model takes one image and gives class probabilities. How its pixels are scaled is found
-    out by its accuracy, and said.
+    out by its accuracy and cross-entropy, and said.
     """
     if offset is not None and scale is None:
         raise ValueError(f"--offset needs --scale. Received: --offset {offset:g}")
@@ -219,11 +219,8 @@ def _sample(model, images, labels, count):
 
 def _find_scale(model, images, labels):
     """Returns the scale and offset of pixels with which a model is best, and says so."""
-    if images.dtype.kind == "f":
-        print("Assumed scale of the pixels: 1, as they are floats. Say --scale if it is another.")
-        return 1, 0
     accuracies = exporting.measure_scales(model, images, labels)
-    best, *others = sorted(accuracies, key=accuracies.get, reverse=True)
+    best, *others = accuracies
     print(f"Assumed scale of the pixels: {best} (accuracy {accuracies[best]:.3f} in training).")
     tried = ", ".join(f"{name} ({accuracies[name]:.3f})" for name in others)
     print(f"Others that are usual: {tried}. Say --scale if it is another.")

@@ -18,7 +18,9 @@ def write_file(target, write):
 
     Example:
 
-    >>> write_file("model.keras", model.save)
+    >>> import tempfile
+    >>> target = f"{tempfile.mkdtemp()}/numbers.npy"
+    >>> write_file(target, lambda path: np.save(path, [1, 2]))
     """
     target = pathlib.Path(os.path.realpath(target))  # a link stays one
     target.parent.mkdir(parents=True, exist_ok=True)

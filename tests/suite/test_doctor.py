@@ -55,7 +55,7 @@ def test_old_and_missing_packages(monkeypatch):
 
     monkeypatch.setattr(doctor.metadata, "version", version)
     said = [str(finding) for finding in doctor.check_packages()]
-    assert any("WRONG  package keras 3.9.2 (expected >=3.10)" in line for line in said)
+    assert any("WRONG  package keras 3.9.2 (expected >=3." in line for line in said)
     assert any(
         "pandas is not installed" in line and "pip install 'pandas>=" in line for line in said
     )

@@ -30,8 +30,8 @@ def linear():
     """A model of 0..1 that is right for nine images of ten: classes fitted by least squares."""
     data = datasets.load("digits")
     pixels = np.c_[data.x_train.reshape(-1, 64) / 255, np.ones(len(data.y_train))]
-    weights, *_ = np.linalg.lstsq(pixels, np.eye(10)[data.y_train], rcond=None)
-    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    weights, *_ = np.linalg.lstsq(pixels, 9.0 * np.eye(10)[data.y_train], rcond=None)
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     model = keras.Sequential(layers, name="linear")
     model.set_weights([weights[:-1], weights[-1]])
     return model
@@ -210,6 +210,20 @@ def test_the_scale_of_the_pixels_is_found_out_and_said(
     assert min(map(float, row.split()[-2:])) > 0.8
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(("unit", "found"), [(255, "1/255"), (1, "1")])
+def test_scales_of_the_same_accuracy_are_told_apart_by_cross_entropy(dtype, unit, found):
+    data = datasets.load("digits")
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, "softmax", use_bias=False)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    pixels = data.x_train.reshape(-1, 64) / unit
+    weights, *_ = np.linalg.lstsq(pixels, 9.0 * np.eye(10)[data.y_train], rcond=None)
+    model.set_weights([weights])
+    images = data.x_train[:200].astype(dtype)
+    accuracies = exporting.measure_scales(model, images, data.y_train[:200])
+    assert next(iter(accuracies)) == found and accuracies["1/255"] == accuracies["1"]
+
+
 def test_a_scale_that_leaves_the_model_at_chance_is_refused(linear, tmp_path, capsys):
     file = tmp_path / "model.keras"
     linear.save(file)
@@ -238,7 +252,7 @@ def test_ones_own_images_may_have_any_shape_type_and_order(linear, tmp_path, cap
     keras.Model(inputs, outputs, name="flat").save(tmp_path / "flat.keras")
     choice = ["--data", str(tmp_path / "flat.npz"), "--to", str(tmp_path), "--formats", "float32"]
     assert cli.main(["export", str(tmp_path / "flat.keras"), *choice]) == 0
-    assert "scale of the pixels: 1, as they are floats" in capsys.readouterr().out
+    assert "scale of the pixels: 1 (accuracy" in capsys.readouterr().out
     np.savez(tmp_path / "flat.npz", **(arrays | {"y_test": arrays["y_test"] + 1}))
     assert cli.main(["export", str(tmp_path / "flat.keras"), *choice]) == 2
     assert "The model has 10 classes. Received: label 10" in capsys.readouterr().err
