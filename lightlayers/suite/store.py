@@ -91,10 +91,13 @@ class Store:
             except RecordError as error:
                 damaged.append(str(error))
                 continue
-            if (Run.of(record), record["id"]) == (run, run.id):
+            same_data = record["fingerprint"] == datasets.get(run.dataset).fingerprint
+            if same_data and (Run.of(record), record["id"]) == (run, run.id):
                 found[run] = record
             else:
-                damaged.append(f"{file}: it is the record of another run, or of an older recipe")
+                damaged.append(
+                    f"{file}: it is the record of another run, of other data, or of an older recipe"
+                )
         return found, damaged
 
     def missing(self, runs):

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 
+from lightlayers.suite import datasets
 from lightlayers.suite.records import read_record
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -15,4 +16,5 @@ def _read_committed():
 
 def record_of(run):
     """Returns a committed record as if it were of another run."""
-    return _read_committed() | {"run": run.to_record(), "id": run.id}
+    data = datasets.get(run.dataset).fingerprint
+    return _read_committed() | {"run": run.to_record(), "id": run.id, "fingerprint": data}

@@ -58,7 +58,7 @@ def test_costs_are_those_of_the_paper_and_of_the_records():
         assert totals(Choice(row.dataset, row.method, row.rank))[0] == row.parameters
     for record in stored():
         run = Run.of(record)
-        if run.method in explorer.METHODS:
+        if run.method in explorer.METHODS and run.width == 100:  # it shows no others
             counted = totals(Choice(run.dataset, run.method, run.rank, run.recipe))
             assert counted == (record["parameters"]["total"], record["multiply_adds"]), run
 

@@ -84,6 +84,12 @@ def test_the_record_of_another_run_is_not_used(tmp_path):
     assert not found and "another run" in damaged[0]
 
 
+def test_the_record_of_other_data_is_not_used(tmp_path):
+    Store(tmp_path).write(RECORD | {"fingerprint": "0" * 16})
+    found, damaged = Store(tmp_path).read([RUN])
+    assert not found and "other data" in damaged[0]
+
+
 def test_a_full_disk_leaves_the_old_record_and_no_litter(tmp_path, monkeypatch):
     file = Store(tmp_path).write(RECORD)
     before = file.read_bytes()
