@@ -118,18 +118,14 @@ class Store:
         Raises:
             RuntimeError: If there is a record that can't be read now: see `read_record`.
         """
-        found, damaged = {}, []
-        for file in self._list_records(dataset):
-            try:
-                record = read_record(file)
-            except FileNotFoundError:  # by now it is gone
-                continue
-            except RecordError as error:
-                damaged.append(str(error))
-                continue
-            run = Run.of(record)
-            if recipe in (None, run.recipe) and self._is_current(file, run, record["id"]):
-                found[run] = record
+
+        def read(file):
+            record = read_record(file)
+            return Run.of(record), record["id"], record
+
+        found, damaged = self._read_each(dataset, read)
+        if recipe:
+            found = {run: record for run, record in found.items() if run.recipe == recipe}
         return found, damaged
 
     def runs(self, dataset):
@@ -141,31 +137,42 @@ class Store:
         kept = self.outputs / "runs" / dataset / _CHECKED
         known, checked = _read_checked(kept), {}
         before = set(known)
-        found, damaged = [], []
+
+        def read(file):
+            content = read_content(file)
+            digest = name_content(content)
+            if digest not in known:
+                record = parse_record(content, file)
+                known[digest] = record["run"], record["id"]
+            fields, identity = checked[digest] = known[digest]
+            return Run(**fields), identity, None
+
+        found, damaged = self._read_each(dataset, read)
+        if len(checked) > _MANY and checked.keys() != before:
+            with contextlib.suppress(OSError):  # of another user
+                write_text(kept, json.dumps(checked))
+        return list(found), damaged
+
+    def _read_each(self, dataset, read):
+        """Returns what a function reads from each record of a data set, by run, and messages.
+
+        Args:
+            dataset: String.
+            read: Function of a file that returns its `Run`, its id and what is wanted of it.
+        """
+        found, damaged = {}, []
         for file in self._list_records(dataset):
             try:
-                content = read_content(file)
-                digest = name_content(content)
-                if digest not in known:
-                    record = parse_record(content, file)
-                    known[digest] = record["run"], record["id"]
-            except FileNotFoundError:
+                run, identity, value = read(file)
+            except FileNotFoundError:  # by now it is gone
                 continue
             except RecordError as error:
                 damaged.append(str(error))
                 continue
-            fields, identity = checked[digest] = known[digest]
-            run = Run(**fields)
-            if self._is_current(file, run, identity):
-                found.append(run)
-        if len(checked) > _MANY and checked.keys() != before:
-            with contextlib.suppress(OSError):  # of another user
-                write_text(kept, json.dumps(checked))
+            # A record of an older recipe is elsewhere than one of today's.
+            if self.path(run) == file and file.stem.endswith(identity):
+                found[run] = value
         return found, damaged
-
-    def _is_current(self, file, run, identity):
-        """Returns whether a file is where a record of today's recipe is kept."""
-        return self.path(run) == file and file.stem.endswith(identity)
 
     def _list_records(self, dataset):
         """Returns the paths of the files of a data set's records. Hidden ones are not finished."""

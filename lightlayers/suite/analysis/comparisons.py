@@ -53,11 +53,7 @@ def compare_methods(runs, dataset, first, second, value="accuracy", pools=None):
     kind, if these scatter alike: see `scatter.pool_scatter`.
 
     Args:
-        runs: DataFrame, as `tables.frame` returns it.
-        dataset: String.
-        first: String, a label such as `"Conv2D"`, or a pair of label and recipe.
-        second: The same, of the other.
-        value: `"accuracy"`, on the test set, or `"held_out"`.
+        runs, dataset, first, second, value: As of `paired`.
         pools: DataFrame, as `scatter.pool_scatter` returns it, or `None` for Welch alone.
     """
     one, other = (_select(runs, dataset, which, value) for which in (first, second))
